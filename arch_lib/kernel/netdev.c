@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The network driver: registration, transmit, NAPI. */
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/log2.h>
+#include <linux/rtnetlink.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include "netdev.h"
+
+static LIST_HEAD(ports); /* under rtnl */
+
+/* A frame with all its pieces. */
+#define LL_TX_ROOM (MAX_SKB_FRAGS + 1)
+
+static u32 tx_free(struct ll_queue *q)
+{
+	return q->tx->entries - (q->tx->head - q->tx_clean);
+}
+
+/* Free what the host has taken. */
+static void tx_clean(struct ll_queue *q, int budget)
+{
+	struct netdev_queue *txq = netdev_get_tx_queue(q->port->dev, q->index);
+	u32 tail = virt_load_acquire(&q->tx->tail);
+
+	if (tail - q->tx_clean > q->tx->head - q->tx_clean) {
+		if (net_ratelimit())
+			netdev_err(q->port->dev,
+				   "host moved the transmit ring's tail past its head\n");
+		return;
+	}
+	for (; q->tx_clean != tail; q->tx_clean++) {
+		struct sk_buff *skb = (void *)ll_ring_desc(q->tx, q->tx_clean)->cookie;
+
+		if (skb)
+			napi_consume_skb(skb, budget);
+	}
+	q->tx->notify = 0;
+	if (netif_tx_queue_stopped(txq) && tx_free(q) >= LL_TX_ROOM)
+		netif_tx_wake_queue(txq);
+}
+
+static void set_metadata(struct ll_desc *desc, struct sk_buff *skb)
+{
+	const struct skb_shared_info *info = skb_shinfo(skb);
+
+	desc->csum_flags = 0;
+	desc->gso_type = LL_GSO_NONE;
+	desc->hdr_len = desc->gso_size = desc->csum_start = desc->csum_offset = 0;
+	if (skb->ip_summed == CHECKSUM_PARTIAL) {
+		desc->csum_flags = LL_CSUM_NEEDED;
+		desc->csum_start = skb_checksum_start_offset(skb);
+		desc->csum_offset = skb->csum_offset;
+	} else if (skb->ip_summed == CHECKSUM_UNNECESSARY) {
+		desc->csum_flags = LL_CSUM_VALID;
+	}
+	if (!skb_is_gso(skb))
+		return;
+	desc->gso_size = info->gso_size;
+	desc->hdr_len = skb_headlen(skb);
+	if (info->gso_type & SKB_GSO_TCPV4)
+		desc->gso_type = LL_GSO_TCPV4;
+	else if (info->gso_type & SKB_GSO_TCPV6)
+		desc->gso_type = LL_GSO_TCPV6;
+	else if (info->gso_type & SKB_GSO_UDP_L4)
+		desc->gso_type = LL_GSO_UDP_L4;
+	if (info->gso_type & SKB_GSO_TCP_ECN)
+		desc->gso_type |= LL_GSO_ECN;
+}
+
+static netdev_tx_t start_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	struct ll_port *port = netdev_priv(dev);
+	struct ll_queue *q = &port->queue[skb_get_queue_mapping(skb)];
+	struct netdev_queue *txq = netdev_get_tx_queue(dev, q->index);
+	unsigned int i, frags = skb_shinfo(skb)->nr_frags, bytes = skb->len;
+	u32 at = q->tx->head;
+	struct ll_desc *desc;
+
+	tx_clean(q, 0);
+	desc = ll_ring_desc(q->tx, at++);
+	set_metadata(desc, skb);
+	desc->addr = (unsigned long)skb->data;
+	desc->len = skb_headlen(skb);
+	for (i = 0; i < frags; i++) {
+		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
+
+		desc->flags = LL_DESC_NEXT;
+		desc->cookie = 0;
+		desc = ll_ring_desc(q->tx, at++);
+		desc->addr = (unsigned long)skb_frag_address(frag);
+		desc->len = skb_frag_size(frag);
+	}
+	desc->flags = 0;
+	desc->cookie = (unsigned long)skb;
+	skb_tx_timestamp(skb);
+	dev_sw_netstats_tx_add(dev, 1, bytes);
+	/* A socket waits for its memory back. */
+	if (skb->sk)
+		q->tx->notify = 1;
+	virt_store_release(&q->tx->head, at);
+	if (tx_free(q) < LL_TX_ROOM) {
+		netif_tx_stop_queue(txq);
+		q->tx->notify = 1;
+	}
+	ll_port_kick_host(port);
+	return NETDEV_TX_OK;
+}
+
+static int poll(struct napi_struct *napi, int budget)
+{
+	struct ll_queue *q = container_of(napi, struct ll_queue, napi);
+	int done;
+
+	tx_clean(q, budget);
+	done = ll_rx_poll(q, budget);
+	if (done < budget)
+		napi_complete_done(napi, done);
+	return done;
+}
+
+static void set_carrier(struct ll_port *port)
+{
+	bool up = READ_ONCE(port->shared->carrier);
+
+	if (up == netif_carrier_ok(port->dev))
+		return;
+	if (up)
+		netif_carrier_on(port->dev);
+	else
+		netif_carrier_off(port->dev);
+}
+
+/* From irq context: the host has frames, took frames, or moved the carrier. */
+void ll_netdev_events(struct ll_netdev *list)
+{
+	while (list) {
+		struct ll_netdev *next = list->next_rx;
+		struct ll_port *port, *p;
+		unsigned int i;
+
+		port = NULL;
+		list_for_each_entry(p, &ports, list)
+			if (p->shared == list)
+				port = p;
+		list = next;
+		if (!port)
+			continue;
+		port->shared->next_rx = NULL;
+		port->shared->rx_kicked = 0;
+		set_carrier(port);
+		if (netif_running(port->dev))
+			for (i = 0; i < port->queues; i++)
+				napi_schedule(&port->queue[i].napi);
+	}
+}
+
+static int port_open(struct net_device *dev)
+{
+	struct ll_port *port = netdev_priv(dev);
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < port->queues; i++) {
+		err = ll_rx_open(&port->queue[i]);
+		if (err)
+			return err;
+	}
+	for (i = 0; i < port->queues; i++)
+		napi_enable(&port->queue[i].napi);
+	netif_tx_start_all_queues(dev);
+	/* Frames may have waited for us. */
+	local_bh_disable();
+	for (i = 0; i < port->queues; i++)
+		napi_schedule(&port->queue[i].napi);
+	local_bh_enable();
+	return 0;
+}
+
+/* Buffers stay with the host: a thread of its may be filling one. */
+static int port_stop(struct net_device *dev)
+{
+	struct ll_port *port = netdev_priv(dev);
+	unsigned int i;
+
+	netif_tx_disable(dev);
+	for (i = 0; i < port->queues; i++)
+		napi_disable(&port->queue[i].napi);
+	return 0;
+}
+
+static const struct net_device_ops port_ops = {
+	.ndo_open = port_open,
+	.ndo_stop = port_stop,
+	.ndo_start_xmit = start_xmit,
+	.ndo_set_mac_address = eth_mac_addr,
+	.ndo_validate_addr = eth_validate_addr,
+};
+
+static void get_drvinfo(struct net_device *dev, struct ethtool_drvinfo *info)
+{
+	strscpy(info->driver, "liblinux", sizeof(info->driver));
+	strscpy(info->bus_info, "host", sizeof(info->bus_info));
+}
+
+static const struct ethtool_ops port_ethtool_ops = {
+	.get_drvinfo = get_drvinfo,
+	.get_link = ethtool_op_get_link,
+	.get_ts_info = ethtool_op_get_ts_info,
+};
+
+static struct ll_ring *ring_alloc(unsigned int entries)
+{
+	struct ll_ring *ring = kvzalloc(sizeof(*ring), GFP_KERNEL);
+
+	if (!ring)
+		return NULL;
+	ring->entries = entries;
+	ring->descs = (unsigned long)kvzalloc(entries * sizeof(struct ll_desc), GFP_KERNEL);
+	if (!ring->descs) {
+		kvfree(ring);
+		return NULL;
+	}
+	return ring;
+}
+
+static void ring_free(struct ll_ring *ring)
+{
+	if (ring)
+		kvfree((void *)(unsigned long)ring->descs);
+	kvfree(ring);
+}
+
+/* The host is done with the rings, the netdev is gone or was never there. */
+static void port_free(struct ll_port *port)
+{
+	unsigned int i;
+
+	for (i = 0; i < port->queues; i++) {
+		struct ll_queue *q = &port->queue[i];
+
+		if (q->tx)
+			for (; q->tx_clean != q->tx->head; q->tx_clean++)
+				kfree_skb((void *)ll_ring_desc(q->tx, q->tx_clean)->cookie);
+		if (q->rx)
+			ll_rx_close(q);
+		ring_free(q->tx);
+		ring_free(q->rx);
+	}
+	kfree(port->shared);
+	free_netdev(port->dev);
+}
+
+static void set_features(struct net_device *dev, u32 features)
+{
+	netdev_features_t f = NETIF_F_RXCSUM | NETIF_F_HIGHDMA;
+
+	if (features & LL_NETDEV_CSUM)
+		f |= NETIF_F_HW_CSUM;
+	if (features & LL_NETDEV_SG)
+		f |= NETIF_F_SG;
+	if (features & LL_NETDEV_TSO)
+		f |= NETIF_F_TSO | NETIF_F_TSO6 | NETIF_F_TSO_ECN;
+	if (features & LL_NETDEV_USO)
+		f |= NETIF_F_GSO_UDP_L4;
+	dev->features = f;
+	dev->hw_features = f & ~NETIF_F_HIGHDMA;
+	dev->vlan_features = f;
+}
+
+long ll_netdev_add(struct ll_netdev_config __user *user)
+{
+	struct ll_netdev_config config;
+	struct net_device *dev;
+	struct ll_port *port;
+	unsigned int i;
+	int err = -ENOMEM;
+
+	if (!capable(CAP_NET_ADMIN))
+		return -EPERM;
+	if (copy_from_user(&config, user, sizeof(config)))
+		return -EFAULT;
+	if (!config.queues || config.queues > LL_MAX_QUEUES || config.mtu < ETH_MIN_MTU ||
+	    config.mtu > ETH_MAX_MTU || !is_power_of_2(config.ring_entries) ||
+	    config.ring_entries < 32 || config.ring_entries > 32768 ||
+	    strnlen(config.name, IFNAMSIZ) == IFNAMSIZ)
+		return -EINVAL;
+
+	dev = alloc_netdev_mqs(sizeof(*port), config.name[0] ? config.name : "eth%d",
+			       NET_NAME_ENUM, ether_setup, config.queues, config.queues);
+	if (!dev)
+		return -ENOMEM;
+	port = netdev_priv(dev);
+	port->dev = dev;
+	port->queues = config.queues;
+	port->shared = kzalloc(sizeof(*port->shared), GFP_KERNEL);
+	if (!port->shared)
+		goto fail;
+	port->shared->queues = config.queues;
+	port->shared->carrier = 1;
+	for (i = 0; i < config.queues; i++) {
+		struct ll_queue *q = &port->queue[i];
+
+		q->port = port;
+		q->index = i;
+		port->shared->tx[i] = q->tx = ring_alloc(config.ring_entries);
+		port->shared->rx[i] = q->rx = ring_alloc(config.ring_entries);
+		if (!q->tx || !q->rx)
+			goto fail;
+		netif_napi_add(dev, &q->napi, poll);
+	}
+
+	dev->netdev_ops = &port_ops;
+	dev->ethtool_ops = &port_ethtool_ops;
+	dev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
+	dev->min_mtu = ETH_MIN_MTU;
+	dev->max_mtu = ETH_MAX_MTU;
+	dev->mtu = config.mtu;
+	set_features(dev, config.features);
+	if (is_zero_ether_addr(config.mac))
+		eth_hw_addr_random(dev);
+	else
+		eth_hw_addr_set(dev, config.mac);
+
+	rtnl_lock();
+	dev_net_set(dev, current->nsproxy->net_ns);
+	err = register_netdevice(dev);
+	if (!err) {
+		list_add_tail(&port->list, &ports);
+		port->shared->ifindex = dev->ifindex;
+	}
+	rtnl_unlock();
+	if (err)
+		goto fail;
+	if (put_user(port->shared, &user->netdev) ||
+	    copy_to_user(user->name, dev->name, IFNAMSIZ)) {
+		ll_netdev_del(port->shared);
+		return -EFAULT;
+	}
+	return dev->ifindex;
+fail:
+	port_free(port);
+	return err;
+}
+
+long ll_netdev_del(struct ll_netdev *shared)
+{
+	struct ll_port *port, *found = NULL;
+
+	if (!capable(CAP_NET_ADMIN))
+		return -EPERM;
+	rtnl_lock();
+	list_for_each_entry(port, &ports, list)
+		if (port->shared == shared)
+			found = port;
+	if (found) {
+		list_del(&found->list);
+		unregister_netdevice(found->dev);
+	}
+	rtnl_unlock(); /* waits until nobody refers to it */
+	if (!found)
+		return -ENODEV;
+	port_free(found);
+	return 0;
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The boot: memory, command line, what start_kernel() asks of an architecture. */
+#include <linux/init.h>
+#include <linux/memblock.h>
+#include <linux/mm.h>
+#include <linux/panic_notifier.h>
+#include <linux/sched/task_stack.h>
+#include <linux/start_kernel.h>
+#include <linux/seq_file.h>
+#include <asm/sections.h>
+#include <asm/setup.h>
+#include "kernel.h"
+
+struct page *empty_zero_page_of_lib;
+EXPORT_SYMBOL(empty_zero_page_of_lib);
+
+asmlinkage int __ref ll_boot_on_stack(void)
+{
+	init_task.thread.stack = ll_machine->stacks;
+	start_kernel();
+	unreachable();
+}
+
+void __init setup_arch(char **cmdline_p)
+{
+	strscpy(boot_command_line, ll_machine->cmdline ?: "", COMMAND_LINE_SIZE);
+	*cmdline_p = boot_command_line;
+
+	setup_initial_init_mm(_stext, _etext, _edata, _end);
+	memblock_add(0, ll_machine->memory_bytes);
+	memblock_reserve(0, PAGE_SIZE);
+	min_low_pfn = 0;
+	max_low_pfn = max_pfn = ll_machine->memory_bytes >> PAGE_SHIFT;
+	high_memory = __va(ll_machine->memory_bytes);
+	ll_paging_init();
+	parse_early_param();
+}
+
+/* Between 6.12 and 7.3 generic code took over free_area_init(). */
+#ifdef LL_ARCH_ZONE_LIMITS
+void __init arch_zone_limits_init(unsigned long *max_zone_pfns)
+{
+	max_zone_pfns[ZONE_NORMAL] = max_low_pfn;
+}
+
+void __init ll_paging_init(void)
+{
+}
+#else
+void __init ll_paging_init(void)
+{
+	unsigned long max_zone_pfns[MAX_NR_ZONES] = { [ZONE_NORMAL] = max_low_pfn };
+
+	free_area_init(max_zone_pfns);
+}
+#endif
+
+#ifdef LL_ARCH_MEM_INIT
+void __init mem_init(void)
+{
+	memblock_free_all();
+}
+#endif
+
+static int __init zero_page(void)
+{
+	empty_zero_page_of_lib = alloc_page(GFP_KERNEL | __GFP_ZERO);
+	return empty_zero_page_of_lib ? 0 : -ENOMEM;
+}
+early_initcall(zero_page);
+
+/* Kept: the image is shared, its pages cannot be given back. */
+void free_initmem(void)
+{
+}
+
+static int cpuinfo_show(struct seq_file *m, void *v)
+{
+	seq_printf(m, "processor\t: 0\nmodel name\t: liblinux\n");
+	return 0;
+}
+
+static void *cpuinfo_start(struct seq_file *m, loff_t *pos)
+{
+	return *pos ? NULL : (void *)1;
+}
+
+static void *cpuinfo_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	++*pos;
+	return NULL;
+}
+
+static void cpuinfo_stop(struct seq_file *m, void *v)
+{
+}
+
+const struct seq_operations cpuinfo_op = {
+	.start = cpuinfo_start,
+	.next = cpuinfo_next,
+	.stop = cpuinfo_stop,
+	.show = cpuinfo_show,
+};

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the host knows about a task whose call did not end at once; found through
+ * ll_task.opaque.  It outlives the task, since a call may end with it.
+ */
+#ifndef PLH_CALL_H
+#define PLH_CALL_H
+
+#include "kernel.h"
+
+#pragma GCC visibility push(hidden)
+
+enum call_state {
+	CALL_NONE, /* the task is outside, nothing to tell */
+	CALL_FLIGHT, /* inside the kernel */
+	CALL_ENDED, /* ret is valid and not taken yet */
+};
+
+struct call {
+	struct plh_kernel *kernel;
+	plh_task *task;
+	struct event deadline; /* EVENT_CALL */
+	struct call *next, **link; /* kernel->calls_known or calls_dead */
+	struct call *next_done, **done_link; /* world->done; done_link NULL: not on it */
+	struct wait *wait; /* the thread that waits for it, or NULL */
+	int64_t ret;
+	enum call_state state;
+	bool timed_out; /* its deadline came */
+	bool task_dead; /* ll_task is gone */
+};
+
+/* The task's, made if there is none; NULL and an error. */
+struct call *call_of_task(struct plh_kernel *kernel, plh_task *task);
+/* As above, but NULL if there is none. */
+struct call *call_known(struct plh_kernel *kernel, plh_task *task);
+/* Take the result of a call that has ended. */
+int call_take(struct call *call, int64_t *ret);
+/* Off the list of calls that ended. */
+void call_forget_done(struct call *call);
+/* Ask the kernel to end the call in flight. */
+void call_request_interrupt(struct call *call);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The host side of liblinux.so: what a program in C, or Python through ctypes,
+ * uses to run kernels in its own process.
+ *
+ *  image   a liblinux.so file, opened and checked once
+ *  world   one clock with everything that follows it: kernels, links, events
+ *  kernel  one running kernel of an image in a world
+ *  task    a Linux task that makes system calls for the caller
+ *  device  a netdev of a kernel with the backend that serves it
+ *
+ * Threads: every function may be called from any thread; a lock in the world
+ * lets one in at a time and is not held while the host waits.  In a virtual
+ * world only one thread may wait for a call at a time (PLH_BUSY else), since
+ * waiting is what moves its clock.
+ *
+ * Errors: functions that make something return it or NULL, and store a whole
+ * sentence that plh_error() returns for the calling thread.  Others return an
+ * enum plh_status.
+ */
+#ifndef PYLIBOS_HOST_H
+#define PYLIBOS_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "liblinux.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct plh_image;
+struct plh_world;
+struct plh_kernel;
+struct plh_device;
+/* A host task is the kernel's own shared structure. */
+typedef struct ll_task plh_task;
+
+enum plh_status {
+	PLH_OK = 0, /* the call has ended (its ret is valid); or done as asked */
+	PLH_PENDING = 1, /* it has not ended yet; budget or until_ns reached */
+	PLH_TIMEOUT = 2, /* the call's deadline came first; it has been ended */
+	PLH_DEADLOCK = 3, /* virtual clock: nothing will ever happen any more */
+	PLH_SIGNAL = 4, /* a host signal handler ran while waiting (Ctrl-C) */
+	PLH_DEAD = 5, /* the kernel panicked or was halted; see plh_kernel_state */
+	PLH_BUSY = 6, /* another thread waits in this virtual world, or the task
+		       * is inside a call already */
+	PLH_FORKED = 7, /* this is a forked child; the world belongs to its parent */
+	PLH_ERROR = 8, /* see plh_error() */
+};
+
+/* The last error of the calling thread, a sentence; never NULL. */
+const char *plh_error(void);
+
+/* --- Images --- */
+
+/*
+ * Open a liblinux.so: check that it is one, of this ABI and for this
+ * processor.  One image serves any number of kernels, which share its text.
+ */
+struct plh_image *plh_image_open(const char *path);
+const char *plh_image_release(const struct plh_image *image);
+const char *plh_image_profile(const struct plh_image *image);
+const char *plh_image_banner(const struct plh_image *image);
+void plh_image_close(struct plh_image *image); /* kernels of it may live on */
+
+/* --- Worlds --- */
+
+enum plh_clock_kind {
+	PLH_CLOCK_VIRTUAL = 0, /* stands still while kernels run, else jumps */
+	PLH_CLOCK_REAL = 1, /* CLOCK_MONOTONIC of the host */
+	PLH_CLOCK_CALLBACK = 2, /* the caller's, through plh_world_config.clock */
+};
+
+struct plh_world_config {
+	uint32_t clock_kind; /* enum plh_clock_kind */
+	uint32_t reserved;
+	uint64_t start_ns; /* virtual: first value of the clock */
+	uint64_t realtime_offset_ns; /* CLOCK_REALTIME - clock; 0 and virtual:
+				      * kernels start in 2000-01-01; 0 and real: the
+				      * host's */
+	uint64_t seed; /* of all random bytes */
+	uint32_t seeded; /* 0: random bytes come from getrandom(2) */
+	uint32_t reserved1;
+	/*
+	 * How long virtual time may run on with nothing but kernel timers (no
+	 * call ends, no frame moves) before that is a deadlock; 0: 24 hours.
+	 */
+	uint64_t deadlock_ns;
+	/* PLH_CLOCK_CALLBACK: returns ns, never less than before. */
+	uint64_t (*clock)(void *opaque);
+	/* PLH_CLOCK_CALLBACK: the world is idle until deadline_ns: wait or jump. */
+	void (*wait)(void *opaque, uint64_t deadline_ns);
+	void *opaque;
+};
+
+struct plh_world *plh_world_create(const struct plh_world_config *config);
+/* Halts its kernels, closes its links and devices, frees it. */
+void plh_world_destroy(struct plh_world *world);
+uint64_t plh_world_now_ns(struct plh_world *world);
+/* The earliest event of any kernel, link or timer; LL_NEVER if none. */
+uint64_t plh_world_next_ns(struct plh_world *world);
+/*
+ * Run kernels and links; the clock does not pass until_ns, and after about
+ * budget_ns of wall time (0: no limit) it comes back with PLH_PENDING.
+ * until_ns == now: run until idle, do not wait.  Returns PLH_OK once until_ns is
+ * reached, PLH_DEADLOCK (virtual, until_ns LL_NEVER), PLH_SIGNAL.
+ * With stop_on_done it also returns, PLH_OK, as soon as some call has ended.
+ */
+int plh_world_run(struct plh_world *world, uint64_t until_ns, uint64_t budget_ns,
+		  int stop_on_done);
+/* Take a task whose call has ended since, oldest first; NULL if none. */
+plh_task *plh_world_next_done(struct plh_world *world);
+/*
+ * A descriptor that polls readable when a real-time world should be run by
+ * plh_world_run(world, now, ...), for event loops; -1 if virtual.
+ */
+int plh_world_fd(struct plh_world *world);
+/*
+ * Wake a thread that waits in this world, or the next one that will: its wait ends
+ * with PLH_SIGNAL (async-signal-safe).
+ */
+void plh_world_wake(struct plh_world *world);
+/*
+ * Let each wait end with PLH_SIGNAL after so much wall time, so that an interpreter
+ * can look for signals while virtual time runs; 0: never, which is the default.
+ */
+void plh_world_set_slice(struct plh_world *world, uint64_t wall_ns);
+
+/* --- Kernels --- */
+
+struct plh_kernel_config {
+	uint64_t memory_bytes; /* arena; 0: 64 MiB */
+	uint64_t fixed_address; /* 0: anywhere; else where image and arena go */
+	const char *cmdline; /* appended to the defaults; may be NULL */
+	uint32_t stack_bytes; /* 0: 64 KiB of address space each */
+	uint32_t stack_count; /* 0: from memory_bytes */
+	uint32_t huge_pages; /* madvise the arena */
+	uint32_t boot_log; /* 0: only warnings to log(), 1: all of it */
+	/*
+	 * Callbacks run on the host stack of the thread that is inside.
+	 * memory: returns page-aligned zeroed read-write memory or NULL, and
+	 * memory_free releases it; NULL: mmap.  log: a piece of kernel log,
+	 * whole lines.  random: fills buffer; NULL: the world's source.
+	 * All may be NULL.
+	 */
+	void *(*memory)(void *opaque, uint64_t bytes);
+	void (*memory_free)(void *opaque, void *address, uint64_t bytes);
+	void (*log)(void *opaque, int level, const char *text, uint64_t bytes);
+	void (*random)(void *opaque, void *buffer, uint64_t bytes);
+	void *opaque;
+};
+
+struct plh_kernel *plh_kernel_boot(struct plh_world *world, struct plh_image *image,
+				   const struct plh_kernel_config *config);
+/* Stop it and free all it holds.  Works on a dead kernel too. */
+void plh_kernel_halt(struct plh_kernel *kernel);
+
+enum plh_kernel_state {
+	PLH_KERNEL_RUNNING = 0,
+	PLH_KERNEL_PANICKED = 1, /* panic, BUG or a fault; see plh_kernel_last_words */
+	PLH_KERNEL_HALTED = 2, /* by itself, through reboot(2) */
+	PLH_KERNEL_FORKED = 3, /* this process is a fork of its owner */
+};
+int plh_kernel_state(const struct plh_kernel *kernel);
+/* The panic message, or "" */
+const char *plh_kernel_last_words(const struct plh_kernel *kernel);
+/* The kernel's log as far as it reached the host, newest 256 KiB. Returns bytes copied. */
+uint64_t plh_kernel_log(const struct plh_kernel *kernel, char *buffer, uint64_t bytes);
+/* The first task, process 1. */
+plh_task *plh_kernel_init_task(struct plh_kernel *kernel);
+/* For debuggers and statistics. */
+const struct ll_machine *plh_kernel_machine(const struct plh_kernel *kernel);
+
+struct plh_kernel_stats {
+	uint64_t boot_wall_ns; /* load and boot, wall time */
+	uint64_t entries; /* how often the kernel was entered */
+	uint64_t calls; /* system calls made through this library */
+	uint64_t arena_bytes; /* size of the arena */
+	uint64_t arena_resident_bytes; /* of it in memory (mincore) */
+	uint64_t image_private_bytes; /* writable part of the image */
+	uint64_t stacks_used; /* kernel stacks ever used at once */
+	uint64_t deadline_ns; /* its next own event */
+	uint64_t load_bias; /* where the image lies */
+};
+int plh_kernel_stats(struct plh_kernel *kernel, struct plh_kernel_stats *stats);
+
+/* --- System calls --- */
+
+/*
+ * Call and wait; *ret is the result or -errno.  deadline_ns is absolute on the
+ * world's clock (LL_NEVER: none).  PLH_OK, PLH_TIMEOUT (ended with -EINTR),
+ * PLH_DEADLOCK, PLH_SIGNAL, PLH_DEAD, PLH_BUSY, PLH_FORKED.
+ * After PLH_DEADLOCK and PLH_SIGNAL the call is still in flight: wait again with
+ * plh_wait() or end it with plh_interrupt().
+ */
+int plh_call(struct plh_kernel *kernel, plh_task *task, uint64_t nr, const uint64_t args[6],
+	     uint64_t deadline_ns, int64_t *ret);
+/* Start only: PLH_OK if it ended at once, PLH_PENDING if it is in flight. */
+int plh_submit(struct plh_kernel *kernel, plh_task *task, uint64_t nr,
+	       const uint64_t args[6], int64_t *ret);
+/* Go on waiting for a call in flight. */
+int plh_wait(struct plh_kernel *kernel, plh_task *task, uint64_t deadline_ns, int64_t *ret);
+/* Has it ended?  PLH_OK, PLH_PENDING, PLH_DEAD.  Runs nothing. */
+int plh_poll(struct plh_kernel *kernel, plh_task *task, int64_t *ret);
+/* End a call in flight with -EINTR (or its partial result); PLH_OK once it has. */
+int plh_interrupt(struct plh_kernel *kernel, plh_task *task, int64_t *ret);
+/*
+ * The fast path: no deadline, registers only; returns the result or -errno,
+ * and waits as plh_call does.  If anything but PLH_OK happens the status goes to
+ * *status, which is else untouched.
+ */
+int64_t plh_call6(struct plh_kernel *kernel, plh_task *task, int *status, uint64_t nr, uint64_t a0,
+		  uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
+
+/* A new host task, child of parent; NULL and plh_error(), *error = -errno. */
+plh_task *plh_task_create(struct plh_kernel *kernel, plh_task *parent, uint64_t clone_flags,
+			  int64_t *error);
+/* End it (exit_group); also ends a call in flight. */
+int plh_task_exit(struct plh_kernel *kernel, plh_task *task, int wait_status);
+
+/* --- Devices --- */
+
+/*
+ * A device backend: a small table of functions, one file each.  All run with
+ * the world's lock held, on a host stack.  A backend takes frames out of the
+ * transmit rings and puts frames into receive buffers with the helpers in
+ * host/ring.h.
+ */
+struct plh_backend {
+	const char *name; /* "tap", "link", "callback" */
+	uint64_t state_bytes; /* of memory for plh_device_state() */
+	/* Fills features/mtu/mac of config, opens; 0 or -errno with plh_set_error. */
+	int (*open)(struct plh_device *device, const void *parameters,
+		    struct ll_netdev_config *config);
+	void (*close)(struct plh_device *device);
+	/* Frames are in a transmit ring: take what can be taken. */
+	void (*transmit)(struct plh_device *device);
+	/* Its descriptor is readable (or receive buffers came free). */
+	void (*receive)(struct plh_device *device);
+	/* Descriptor to wait for, or -1; *events as for poll(2). */
+	int (*fd)(struct plh_device *device, short *events);
+};
+
+struct plh_device_stats {
+	uint64_t tx_frames, tx_bytes, tx_dropped;
+	uint64_t rx_frames, rx_bytes, rx_dropped;
+};
+
+/* Add a netdev with a backend to a kernel; parameters are the backend's. */
+struct plh_device *plh_device_add(struct plh_kernel *kernel, const struct plh_backend *backend,
+				  const void *parameters,
+				  const struct ll_netdev_config *config);
+int plh_device_remove(struct plh_device *device);
+int plh_device_ifindex(const struct plh_device *device);
+const char *plh_device_name(const struct plh_device *device);
+int plh_device_carrier(struct plh_device *device, int up);
+int plh_device_stats(struct plh_device *device, struct plh_device_stats *stats);
+
+/* A tap of the host (tun(4)). */
+struct plh_tap_parameters {
+	char name[16]; /* of the host's interface; may hold %d; result */
+	int32_t fd; /* an open tap descriptor to use instead (dup'ed), or -1 */
+	uint32_t vnet_hdr; /* use checksum and segmentation offload */
+};
+extern const struct plh_backend plh_tap;
+
+/* Frames go to and come from functions of the caller (Python). */
+struct plh_callback_parameters {
+	/* A frame leaves; the bytes are valid during the call. */
+	void (*transmit)(void *opaque, const uint8_t *frame, uint64_t bytes);
+	void *opaque;
+};
+extern const struct plh_backend plh_callback;
+/* Put a frame into a plh_callback device: 0, -ENOBUFS, -EMSGSIZE, -EINVAL. */
+int plh_callback_inject(struct plh_device *device, const uint8_t *frame, uint64_t bytes);
+
+/* One direction of a link.  All zero: no delay, no limit, no loss. */
+struct plh_link_config {
+	uint64_t delay_ns;
+	uint64_t jitter_ns; /* uniform, +- around delay_ns, keeps order */
+	uint64_t rate_bps; /* bits a second of Ethernet frames; 0: no limit */
+	uint32_t queue_packets; /* waiting for the rate; 0: 1000 */
+	uint32_t reserved;
+	/* Probabilities in units of 1 / 2^32. */
+	uint32_t loss, duplicate, reorder, corrupt;
+};
+/* Counters of one direction of a link. */
+struct plh_link_stats {
+	uint64_t frames, bytes; /* delivered */
+	uint64_t lost, queue_drops, duplicated, reordered, corrupted, rx_full;
+	uint64_t in_flight;
+};
+struct plh_link;
+/*
+ * A link between two kernels of one world: makes a device in each.  Frames are
+ * carried whole (segmentation and checksum are left to the receiver, as veth
+ * does) unless offload is 0.
+ */
+struct plh_link_parameters {
+	struct plh_kernel *kernel[2];
+	struct ll_netdev_config netdev[2];
+	struct plh_link_config config[2]; /* [0]: from 0 to 1 */
+	uint32_t offload;
+	uint32_t reserved;
+};
+struct plh_link *plh_link_create(struct plh_world *world,
+				 const struct plh_link_parameters *parameters);
+int plh_link_configure(struct plh_link *link, int direction, const struct plh_link_config *config);
+int plh_link_up(struct plh_link *link, int up);
+int plh_link_stats(struct plh_link *link, int direction, struct plh_link_stats *stats);
+struct plh_device *plh_link_device(struct plh_link *link, int end);
+void plh_link_destroy(struct plh_link *link);
+
+/*
+ * Write every frame that a device sends and receives, with the world's clock in
+ * nanoseconds, as pcapng (the device's name and the direction recorded).  A
+ * checksum left to the device is filled in; a frame with segmentation pending is
+ * written whole, as tcpdump on the kernel shows it.  snaplen 0: whole frames;
+ * path NULL: stop.
+ */
+int plh_device_capture(struct plh_device *device, const char *path, uint32_t snaplen);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* PYLIBOS_HOST_H */

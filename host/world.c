@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The run loop: kernels that can run do so, in the order in which they became
+ * able to, until none can; then time passes.
+ */
+#include "call.h"
+#include "clock.h"
+#include "error.h"
+#include "kernel.h"
+#include "link.h"
+
+/* Kernel entries between two looks at the wall clock and at other threads. */
+#define TURNS_PER_LOOK 32
+/* world_settle() gives up on kernels that never become idle. */
+#define MAX_SETTLE_TURNS 1024
+
+#define GO_ON (-1) /* no status: the wait is not over */
+
+uint64_t world_now(struct plh_world *world)
+{
+	return world->clock->now(world);
+}
+
+void world_progress(struct plh_world *world)
+{
+	if (!world->clock->shared_wait)
+		world->progress_ns = world->clock_word;
+}
+
+/* --- Kernels that can run --- */
+
+void world_make_runnable(struct plh_world *world, struct plh_kernel *kernel)
+{
+	if (kernel->queued || kernel->state != PLH_KERNEL_RUNNING)
+		return;
+	kernel->queued = true;
+	kernel->next_runnable = NULL;
+	*world->runnable_end = kernel;
+	world->runnable_end = &kernel->next_runnable;
+}
+
+static struct plh_kernel *next_runnable(struct plh_world *world)
+{
+	struct plh_kernel *kernel = world->runnable;
+
+	world->runnable = kernel->next_runnable;
+	if (!world->runnable)
+		world->runnable_end = &world->runnable;
+	kernel->queued = false;
+	return kernel;
+}
+
+void world_forget_runnable(struct plh_world *world, struct plh_kernel *kernel)
+{
+	struct plh_kernel **at = &world->runnable;
+
+	if (!kernel->queued)
+		return;
+	while (*at != kernel)
+		at = &(*at)->next_runnable;
+	*at = kernel->next_runnable;
+	if (!*at)
+		world->runnable_end = at;
+	kernel->queued = false;
+}
+
+/* --- Is it over? --- */
+
+static int wait_status(struct plh_world *world, const struct wait *wait)
+{
+	const struct plh_kernel *kernel = wait->kernel;
+
+	if (wait->call && call_ended(wait->call))
+		return PLH_OK;
+	if (kernel && kernel->state != PLH_KERNEL_RUNNING)
+		return PLH_DEAD;
+	if (kernel && !wait->call && kernel->booted)
+		return PLH_OK;
+	if (wait->stop_on_done && world->done)
+		return PLH_OK;
+	return GO_ON;
+}
+
+/* Let one kernel run until it is idle or what we wait for has happened. */
+static void run_next(struct plh_world *world, const struct wait *wait)
+{
+	struct plh_kernel *kernel = next_runnable(world);
+	int exit;
+
+	do {
+		exit = kernel_enter(kernel, NULL);
+		if (exit == LL_EXIT_DONE)
+			call_done(kernel, kernel->machine->done);
+	} while (exit == LL_EXIT_DONE && (!wait || wait_status(world, wait) == GO_ON));
+	kernel_left(kernel, exit);
+	/* Not idle yet: timers may have been set that only idling shows. */
+	if (exit == LL_EXIT_DONE)
+		world_make_runnable(world, kernel);
+}
+
+/* --- Events --- */
+
+static bool fire_due(struct plh_world *world)
+{
+	uint64_t next_ns = heap_first_ns(&world->heap);
+	uint64_t now_ns;
+	bool fired = false;
+
+	if (next_ns == LL_NEVER)
+		return false;
+	now_ns = world_now(world);
+	for (; next_ns <= now_ns; next_ns = heap_first_ns(&world->heap)) {
+		struct event *event = heap_first(&world->heap);
+
+		/* A call may end at the very moment of its deadline: let it. */
+		if (event->kind == EVENT_CALL && fired)
+			break;
+		heap_set(&world->heap, event, LL_NEVER);
+		if (event->kind == EVENT_LINK)
+			link_due(event, now_ns);
+		else if (event->kind == EVENT_CALL)
+			call_deadline(event);
+		else
+			world_make_runnable(world, kernel_of_event(event));
+		fired = true;
+	}
+	return fired;
+}
+
+static int look_around(struct plh_world *world, const struct wait *wait)
+{
+	if (world->clock->shared_wait)
+		world->clock->poll(world);
+	world_breathe(world);
+	if (__atomic_load_n(&world->wake, __ATOMIC_RELAXED) &&
+	    __atomic_exchange_n(&world->wake, 0, __ATOMIC_ACQUIRE))
+		return PLH_SIGNAL;
+	if (wait->wall_ns != LL_NEVER && clock_monotonic_ns(NULL) >= wait->wall_ns)
+		return wait->wall_status;
+	return GO_ON;
+}
+
+static int lead(struct plh_world *world, struct wait *wait)
+{
+	int status;
+
+	for (uint32_t turn = 1;; turn++) {
+		status = wait_status(world, wait);
+		if (status != GO_ON)
+			return status;
+		if (turn % TURNS_PER_LOOK == 0) {
+			status = look_around(world, wait);
+			if (status != GO_ON)
+				return status;
+		}
+		if (world->runnable) {
+			run_next(world, wait);
+			continue;
+		}
+		if (fire_due(world))
+			continue;
+		if (wait->until_ns != LL_NEVER && world_now(world) >= wait->until_ns)
+			return PLH_OK;
+		if (__atomic_exchange_n(&world->wake, 0, __ATOMIC_ACQUIRE))
+			return PLH_SIGNAL;
+		status = heap_first_ns(&world->heap) < wait->until_ns ?
+				 world->clock->pass(world, wait, heap_first_ns(&world->heap)) :
+				 world->clock->pass(world, wait, wait->until_ns);
+		if (status != PLH_OK)
+			return status;
+		if (wait->wall_ns != LL_NEVER && clock_monotonic_ns(NULL) >= wait->wall_ns)
+			return wait->wall_status;
+	}
+}
+
+int world_wait(struct plh_world *world, struct wait *wait)
+{
+	int status = GO_ON;
+
+	if (world->leader && !world->clock->shared_wait) {
+		plh_set_error("Another thread waits in this world, whose time only one can move: wait "
+			      "with one thread, or give each its own world.");
+		return PLH_BUSY;
+	}
+	world->fast_calls = 0;
+	if (world->slice_ns) {
+		uint64_t slice_ns = clock_monotonic_ns(NULL) + world->slice_ns;
+
+		if (slice_ns < wait->wall_ns) {
+			wait->wall_ns = slice_ns;
+			wait->wall_status = PLH_SIGNAL;
+		}
+	}
+	wait_add(world, wait);
+	while (status == GO_ON) {
+		status = wait_status(world, wait);
+		if (status != GO_ON)
+			break;
+		if (!world->leader) {
+			world->leader = wait;
+			status = lead(world, wait);
+		} else if (wait_follow(world, wait) == PLH_SIGNAL) {
+			status = PLH_SIGNAL;
+		} else if (wait->until_ns != LL_NEVER && world_now(world) >= wait->until_ns) {
+			status = PLH_OK;
+		} else if (wait->wall_ns != LL_NEVER && clock_monotonic_ns(NULL) >= wait->wall_ns) {
+			status = wait->wall_status;
+		}
+	}
+	wait_remove(world, wait);
+	return status;
+}
+
+void world_settle(struct plh_world *world)
+{
+	world->fast_calls = 0;
+	world->clock->poll(world);
+	/* Not for ever: a kernel that never idles must not keep its caller. */
+	for (uint32_t turn = 0; turn < MAX_SETTLE_TURNS; turn++) {
+		if (world->runnable)
+			run_next(world, NULL);
+		else if (!world->clock->shared_wait || !fire_due(world))
+			break;
+	}
+}
+
+void world_end(struct plh_world *world)
+{
+	if (world->depth == 1)
+		world->clock->notify(world);
+	world_unlock(world);
+}
+
+/* --- API --- */
+
+uint64_t plh_world_now_ns(struct plh_world *world)
+{
+	uint64_t now_ns;
+
+	world_lock(world);
+	now_ns = world_now(world);
+	world_unlock(world);
+	return now_ns;
+}
+
+uint64_t plh_world_next_ns(struct plh_world *world)
+{
+	uint64_t next_ns;
+
+	world_lock(world);
+	next_ns = world->runnable ? world_now(world) : heap_first_ns(&world->heap);
+	world_unlock(world);
+	return next_ns;
+}
+
+int plh_world_run(struct plh_world *world, uint64_t until_ns, uint64_t budget_ns, int stop_on_done)
+{
+	struct wait wait = {
+		.until_ns = until_ns,
+		.wall_ns = budget_ns ? clock_monotonic_ns(NULL) + budget_ns : LL_NEVER,
+		.wall_status = PLH_PENDING,
+		.stop_on_done = stop_on_done,
+	};
+	int status = world_begin(world);
+
+	if (status)
+		return status;
+	world_progress(world);
+	world->clock->poll(world);
+	status = world_wait(world, &wait);
+	world_end(world);
+	return status;
+}
+
+void plh_world_set_slice(struct plh_world *world, uint64_t wall_ns)
+{
+	world_lock(world);
+	world->slice_ns = wall_ns;
+	world_unlock(world);
+}
+
+void plh_world_wake(struct plh_world *world)
+{
+	__atomic_store_n(&world->wake, 1, __ATOMIC_RELEASE);
+	world->clock->interrupt(world);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A world: one clock, the kernels and links that live by it, and the lock that
+ * lets one thread in at a time.
+ */
+#ifndef PLH_WORLD_H
+#define PLH_WORLD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "heap.h"
+#include "pylibos_host.h"
+
+#pragma GCC visibility push(hidden)
+
+struct call;
+struct clock_kind;
+
+/* Calls in a row that may take the fast path before the rest of the world runs. */
+#define WORLD_FAST_CALLS 64
+
+/* What a thread waits for; whichever comes first. */
+struct wait {
+	struct wait *next;
+	struct call *call; /* its end, or NULL */
+	struct plh_kernel *kernel; /* its death (or the end of its boot), or NULL */
+	uint64_t until_ns; /* the world's clock */
+	uint64_t wall_ns; /* CLOCK_MONOTONIC, or LL_NEVER */
+	int wall_status; /* what wall_ns ends the wait with */
+	bool stop_on_done;
+	uint32_t futex; /* 1: look again, see wait.c */
+};
+
+struct plh_world {
+	/* The virtual clock, which kernels read as it stands (ll_machine.clock_word). */
+	uint64_t clock_word __attribute__((aligned(64)));
+
+	/* --- The lock, see lock.c; it nests, for callbacks that call back --- */
+	pthread_mutex_t mutex;
+	pthread_t owner; /* 0: nobody */
+	uint32_t depth;
+	uint32_t contenders; /* threads that want in; atomic */
+	uint32_t callbacks; /* how many of the caller's functions are running now */
+
+	uint32_t generation; /* of the process, see fork.h */
+	uint32_t fast_calls; /* since the world ran last */
+	const struct clock_kind *clock;
+	struct plh_world_config config;
+
+	/* --- What will run --- */
+	struct heap heap;
+	struct plh_kernel *runnable, **runnable_end; /* in the order they became so */
+	struct plh_kernel *kernels, **kernels_end; /* in the order of their boot */
+	struct plh_link *links;
+	uint64_t kernel_number, link_number, call_number; /* the next one's */
+	uint64_t progress_ns; /* when a call ended or a frame moved */
+
+	/* --- Calls that ended and were not waited for, oldest first --- */
+	struct call *done, **done_end;
+
+	/* --- Threads that wait --- */
+	struct wait *waits; /* all of them */
+	struct wait *leader; /* the one that runs kernels and moves the clock */
+	bool leader_sleeps; /* it does not hold the lock */
+	uint64_t leader_until_ns;
+	uint32_t wake; /* plh_world_wake() was called; atomic */
+	uint64_t slice_ns; /* see plh_world_set_slice() */
+
+	/* --- Real time only, else -1 --- */
+	int epoll_fd;
+	int event_fd; /* interrupts the leader */
+	int timer_fd; /* makes epoll_fd readable at the next deadline */
+	uint64_t timer_ns; /* what timer_fd is set to */
+	bool fd_used; /* plh_world_fd() was called: keep timer_fd right */
+	uint32_t devices_removed; /* counts: what epoll reported may be gone */
+};
+
+/* --- lock.c --- */
+int lock_create(struct plh_world *world);
+void lock_destroy(struct plh_world *world);
+void world_lock(struct plh_world *world);
+void world_unlock(struct plh_world *world);
+/* Give up the lock in order to sleep, however deep it is nested; returns the depth. */
+uint32_t lock_release_all(struct plh_world *world);
+void lock_restore(struct plh_world *world, uint32_t depth);
+/* Let a thread in that wants in; for long runs. */
+void world_breathe(struct plh_world *world);
+/*
+ * Lock in order to run kernels: PLH_OK, PLH_FORKED, or PLH_BUSY in a callback
+ * that runs inside this very world.  Not locked unless PLH_OK.
+ */
+int world_begin(struct plh_world *world);
+/* After running kernels: unlock, and tell who sleeps what has changed. */
+void world_end(struct plh_world *world);
+
+/* --- world.c: the run loop --- */
+/*
+ * Run kernels and let time pass until the wait is over; called with the lock,
+ * which is released while the host sleeps.
+ */
+int world_wait(struct plh_world *world, struct wait *wait);
+/* Run everything that can run now; time does not pass. */
+void world_settle(struct plh_world *world);
+void world_make_runnable(struct plh_world *world, struct plh_kernel *kernel);
+void world_forget_runnable(struct plh_world *world, struct plh_kernel *kernel);
+/* Something happened that shows that the world is not deadlocked. */
+void world_progress(struct plh_world *world);
+uint64_t world_now(struct plh_world *world);
+
+/* --- wait.c: threads that wait for the one that leads --- */
+int wait_follow(struct plh_world *world, struct wait *wait);
+void wait_add(struct plh_world *world, struct wait *wait);
+void wait_remove(struct plh_world *world, struct wait *wait);
+void wait_wake(struct wait *wait);
+/* Wake those that wait for this kernel, or for any call if it is NULL. */
+void wait_wake_kernel(struct plh_world *world, const struct plh_kernel *kernel);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The Linux kernel, minus hardware, in a Python process.
+
+    import pylibos
+    with pylibos.boot() as kernel:
+        with kernel.create_server(("127.0.0.1", 7)) as server:
+            ...
+
+Source of all behaviour: the kernel of the image that is booted.
+"""
+
+from __future__ import annotations
+
+from pylibos._asyncio import KernelEventLoop
+from pylibos._boot_config import Allocator
+from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
+from pylibos._dmesg import LogRecord
+from pylibos._errors import (
+    AbiMismatch,
+    BootError,
+    DeadlockError,
+    ForkedProcess,
+    KernelDead,
+    KernelHalted,
+    KernelPanic,
+    LibraryNotFound,
+    ProgramFailed,
+    PylibosError,
+    ThreadError,
+    WaitingTask,
+)
+from pylibos._file import RawFile
+from pylibos._kernel import Kernel, KernelStats, boot
+from pylibos._library import Image, ImageFile, images
+from pylibos._link import Link, LinkEnd, LinkStats
+from pylibos._process import Process, Task
+from pylibos._program import Program
+from pylibos._select import Epoll, KernelSelector, Poll
+from pylibos._socket import Socket
+from pylibos._sysctl import Sysctl
+from pylibos._world import Clock, World
+
+__all__ = [
+    "AbiMismatch",
+    "Allocator",
+    "BootError",
+    "CallbackDevice",
+    "Clock",
+    "DeadlockError",
+    "Device",
+    "DeviceBackend",
+    "DeviceStats",
+    "Epoll",
+    "ForkedProcess",
+    "Image",
+    "ImageFile",
+    "Kernel",
+    "KernelDead",
+    "KernelEventLoop",
+    "KernelHalted",
+    "KernelPanic",
+    "KernelSelector",
+    "KernelStats",
+    "LibraryNotFound",
+    "Link",
+    "LinkEnd",
+    "LinkStats",
+    "LogRecord",
+    "Poll",
+    "Process",
+    "Program",
+    "ProgramFailed",
+    "PylibosError",
+    "RawFile",
+    "Socket",
+    "Sysctl",
+    "TapDevice",
+    "Task",
+    "ThreadError",
+    "WaitingTask",
+    "World",
+    "boot",
+    "images",
+]
+
+for _name in __all__:
+    _item = globals()[_name]
+    if isinstance(_item, type):
+        _item.__module__ = __name__
+del _name, _item

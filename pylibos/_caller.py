@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""System calls: the path from Python to a Linux task.
+
+A caller stands for one Linux process.  Each Python thread and each program that calls through
+it gets a Linux thread of that process, made on its first call and ended with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import weakref
+from collections.abc import Callable
+from ctypes import addressof, byref, c_int64, c_uint64
+from typing import Any
+
+from greenlet import getcurrent
+
+from pylibos import _abi
+from pylibos._arguments import convert
+from pylibos._errors import PylibosError
+from pylibos._library import last_error
+from pylibos._machine import Machine
+from pylibos._program import ProgramGreenlet
+from pylibos._syscalls import NUMBERS
+
+CLONE_VM = 0x100
+CLONE_FS = 0x200
+CLONE_FILES = 0x400
+CLONE_SIGHAND = 0x800
+# What the Linux threads of one caller share.
+_THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND
+
+_pack = struct.Struct("6q").pack_into
+_ZEROS = [(0,) * (6 - count) for count in range(7)]
+_MAX_ERRNO = 4095
+# Calls that return a descriptor: closed again if their caller was interrupted.
+_MAKES_DESCRIPTOR = frozenset(
+    NUMBERS[name]
+    for name in ("accept", "accept4", "socket", "open", "openat", "dup", "epoll_create1")
+    if name in NUMBERS
+)
+
+
+class Slot:
+    """A Linux thread, and the buffers for its calls.
+
+    Attributes:
+        task: address of its struct ll_task.
+        args, result: where arguments and the result go.
+    """
+
+    __slots__ = ("args", "args_at", "owner", "result", "result_at", "task")
+
+    def __init__(self, task: int, owner: Any) -> None:
+        self.task = task
+        self.args = (c_uint64 * 6)()
+        self.args_at = addressof(self.args)
+        self.result = c_int64()
+        self.result_at = addressof(self.result)
+        self.owner = owner
+
+
+class Caller:
+    """A Linux process that makes system calls for Python code.
+
+    Args:
+        machine: its kernel.
+        leader: address of the struct ll_task that its threads are cloned from.
+    """
+
+    def __init__(self, machine: Machine, leader: int) -> None:
+        self._machine = machine
+        self._leader = leader
+        self._slots: dict[int, Slot] = {}
+        self._orphans: list[Slot] = []
+        self._submit: Callable[..., int] = machine.library.plh_submit
+
+    # --- Calls ---
+
+    def syscall(self, name: str | int, *args: Any, deadline_ns: int | None = None) -> int:
+        """Make a system call.
+
+        Args:
+            name: name or number, as in this processor's own table.
+            args: up to six of: int (also negative), None (a null pointer), bytes (its
+                address: read-only for the kernel by contract), str (encoded, with a NUL at
+                its end), bytearray, memoryview and other writable buffers, ctypes objects.
+            deadline_ns: give up when the world's clock shows this.
+
+        Returns:
+            The call's result.
+
+        Raises:
+            OSError: of the errno's subclass.
+            TimeoutError: the deadline came.
+            KernelDead, DeadlockError, ForkedProcess, ThreadError: see there.
+        """
+        try:
+            nr = name if type(name) is int else NUMBERS[name]  # type: ignore[index]
+        except KeyError:
+            raise ValueError(
+                f"There is no system call named {name!r} on this processor; a number works, too."
+            ) from None
+        slot = self._slots.get(id(getcurrent())) or self._enter()
+        try:
+            _pack(slot.args, 0, *args, *_ZEROS[len(args)])
+            keep = None
+        except (struct.error, IndexError):
+            keep = convert(args)
+            _pack(slot.args, 0, *keep.words)
+        status = self._submit(self._machine.handle, slot.task, nr, slot.args_at, slot.result_at)
+        if status:
+            self._wait(slot, status, nr, deadline_ns)
+        result = slot.result.value
+        if -_MAX_ERRNO <= result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return result
+
+    def call(self, nr: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> int:
+        """Make a system call with plain numbers; return the result or -errno.
+
+        The caller keeps alive what the addresses point at.
+        """
+        slot = self._slots.get(id(getcurrent())) or self._enter()
+        _pack(slot.args, 0, a, b, c, d, e, 0)
+        status = self._submit(self._machine.handle, slot.task, nr, slot.args_at, slot.result_at)
+        if status:
+            self._wait(slot, status, nr, None)
+        return slot.result.value
+
+    def call6(self, nr: int, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
+        """Make a system call with six numbers; see call()."""
+        slot = self._slots.get(id(getcurrent())) or self._enter()
+        _pack(slot.args, 0, a, b, c, d, e, f)
+        status = self._submit(self._machine.handle, slot.task, nr, slot.args_at, slot.result_at)
+        if status:
+            self._wait(slot, status, nr, None)
+        return slot.result.value
+
+    def _wait(self, slot: Slot, status: int, nr: int, deadline_ns: int | None) -> None:
+        """The call did not end at once."""
+        machine = self._machine
+        if status != _abi.PLH_PENDING:
+            machine.fail(status)
+        try:
+            machine.world.hub.wait_call(machine, slot.task, slot.result, deadline_ns)
+        except BaseException:
+            if nr in _MAKES_DESCRIPTOR and slot.result.value >= 0 and machine.handle:
+                self.call(NUMBERS["close"], slot.result.value)
+            raise
+
+    # --- Linux threads ---
+
+    def _enter(self) -> Slot:
+        """Make the Linux thread of the current greenlet."""
+        machine = self._machine
+        machine.open_handle  # noqa: B018 - raises after halt()
+        self._reap()
+        task = create_task(machine, self._leader, _THREAD_FLAGS)
+        current = getcurrent()
+        key = id(current)
+        slots, orphans = self._slots, self._orphans
+
+        def gone(_reference: Any) -> None:
+            if slot := slots.pop(key, None):
+                orphans.append(slot)
+
+        slot = Slot(task, weakref.ref(current, gone))
+        slots[key] = slot
+        if isinstance(current, ProgramGreenlet):
+
+            def end() -> None:
+                if (mine := slots.pop(key, None)) and machine.handle is not None:
+                    machine.library.plh_task_exit(machine.handle, mine.task, 0)
+
+            current.program.at_end.append(end)
+        return slot
+
+    def _reap(self) -> None:
+        """End the Linux threads whose Python threads are gone."""
+        while self._orphans:
+            slot = self._orphans.pop()
+            self._machine.library.plh_task_exit(self._machine.handle, slot.task, 0)
+
+    def _forget(self) -> None:
+        """Make every further call look up its thread anew, and so notice a halt."""
+        self._slots.clear()
+        self._orphans.clear()
+
+    def _end_threads(self) -> None:
+        """End all Linux threads of this caller."""
+        self._orphans.extend(self._slots.values())
+        self._slots.clear()
+        self._reap()
+
+    @property
+    def pid(self) -> int:
+        """Thread id of the calling thread's task, in the initial pid namespace."""
+        slot = self._slots.get(id(getcurrent())) or self._enter()
+        return int(_abi.ll_task.from_address(slot.task).pid)
+
+    @property
+    def pending_signals(self) -> set[int]:
+        """Signals that arrived for the calling thread's task since this was last read."""
+        slot = self._slots.get(id(getcurrent())) or self._enter()
+        task = _abi.ll_task.from_address(slot.task)
+        bits, task.signals = task.signals, 0
+        return {number + 1 for number in range(64) if bits >> number & 1}
+
+
+def create_task(machine: Machine, parent: int, flags: int) -> int:
+    """Make a Linux task; return the address of its struct ll_task.
+
+    Raises:
+        OSError: the kernel refused, for instance ENOMEM.
+    """
+    error = c_int64()
+    with machine.lock:
+        task: int | None = machine.library.plh_task_create(
+            machine.open_handle, parent, flags, byref(error)
+        )
+    if task:
+        return task
+    if not machine.alive():
+        raise machine.dead()
+    if error.value < 0:
+        raise OSError(-error.value, f"A Linux task could not be made: {last_error()}")
+    raise PylibosError(last_error())
+
+
+def fail(result: int, name: str | None = None) -> OSError:
+    """Make the OSError of a negative result.
+
+    Args:
+        result: -errno.
+        name: file name for the message.
+    """
+    number = -result
+    if name is None:
+        return OSError(number, os.strerror(number))
+    return OSError(number, os.strerror(number), name)
+
+
+EINTR = -errno.EINTR
+buffer_address = ctypes.addressof

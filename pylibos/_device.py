@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Network devices of a kernel and what serves them from outside."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from ctypes import byref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from pylibos import _abi
+from pylibos._callbacks import callback_type
+from pylibos._errors import PylibosError
+from pylibos._library import backend, host, last_error
+from pylibos._netlink import set_link
+
+if TYPE_CHECKING:
+    from pylibos._kernel import Kernel
+
+
+@runtime_checkable
+class DeviceBackend(Protocol):
+    """An object that takes a device's frames, for ``Kernel.add_device()``."""
+
+    def transmit(self, frame: memoryview) -> None:
+        """Take an Ethernet frame that the kernel sends; it is valid during the call only."""
+
+
+@dataclass(frozen=True)
+class DeviceStats:
+    """Frames and bytes that crossed a device; tx is out of the kernel."""
+
+    tx_frames: int
+    tx_bytes: int
+    tx_dropped: int
+    rx_frames: int
+    rx_bytes: int
+    rx_dropped: int
+
+
+def netdev_config(
+    name: str, mtu: int, mac: str | bytes | None, queues: int = 1, ring_entries: int = 256
+) -> Any:
+    """Fill a struct ll_netdev_config.
+
+    Args:
+        name: of the interface; may hold a %d.
+        mtu: in bytes.
+        mac: "02:00:00:00:00:01", six bytes, or None for a random one.
+        queues: number of queue pairs.
+        ring_entries: descriptors in each ring, a power of two.
+
+    Raises:
+        ValueError: the kernel would not take it.
+    """
+    if not 0 < len(name.encode()) < 16 or "/" in name:
+        raise ValueError(f"An interface's name has 1 to 15 bytes and no slash, unlike {name!r}.")
+    if not 68 <= mtu <= 65535:
+        raise ValueError(f"An MTU is 68 to 65535 bytes, not {mtu}.")
+    if not 1 <= queues <= _abi.LL_MAX_QUEUES:
+        raise ValueError(f"A device has 1 to {_abi.LL_MAX_QUEUES} queues, not {queues}.")
+    config = _abi.ll_netdev_config(
+        name=name.encode(), mtu=mtu, queues=queues, ring_entries=ring_entries
+    )
+    if mac is not None:
+        data = bytes.fromhex(mac.replace(":", "")) if isinstance(mac, str) else bytes(mac)
+        if len(data) != 6 or data[0] & 1:
+            raise ValueError(f"A device's address is six bytes of a unicast address, not {mac!r}.")
+        config.mac[:] = data
+    return config
+
+
+class Device:
+    """A network device of a kernel.
+
+    Attributes:
+        kernel: whose device it is.
+        name: of the interface.
+        index: of the interface.
+    """
+
+    def __init__(self, kernel: Kernel, handle: int) -> None:
+        library = host()
+        self.kernel = kernel
+        self._library = library
+        self._handle: int | None = handle
+        self.name: str = library.plh_device_name(handle).decode()
+        self.index: int = library.plh_device_ifindex(handle)
+        kernel._machine.at_close.append(self._forget)
+
+    def _forget(self) -> None:
+        self._handle = None
+
+    @property
+    def handle(self) -> int:
+        """The struct plh_device; an error once it is gone."""
+        if self._handle is None:
+            raise PylibosError(f"The device {self.name} is gone, with its kernel or by close().")
+        return self._handle
+
+    def up(self) -> None:
+        """Bring the interface up."""
+        set_link(self.kernel, self.index, up=True)
+
+    def down(self) -> None:
+        """Bring the interface down."""
+        set_link(self.kernel, self.index, up=False)
+
+    def set_carrier(self, up: bool) -> None:
+        """Plug the cable in or out."""
+        _require(self._library.plh_device_carrier(self.handle, int(up)))
+
+    def stats(self) -> DeviceStats:
+        """Counters of the device."""
+        stats = _abi.plh_device_stats()
+        _require(self._library.plh_device_stats(self.handle, byref(stats)))
+        return DeviceStats(*(getattr(stats, name) for name in DeviceStats.__dataclass_fields__))
+
+    def capture(self, path: str | os.PathLike[str] | None, snaplen: int = 0) -> None:
+        """Write every frame from now on to a pcapng file; None: stop.
+
+        Args:
+            path: file of the host; replaced.
+            snaplen: bytes of each frame to keep, 0 for all.
+
+        Raises:
+            PylibosError: the file cannot be written.
+        """
+        name = None if path is None else os.fsencode(path)
+        _require(self._library.plh_device_capture(self.handle, name, snaplen))
+
+    def close(self) -> None:
+        """Remove the device from its kernel."""
+        if self._handle is None:
+            return
+        handle = self.handle
+        self.kernel._machine.at_close.remove(self._forget)
+        self._forget()
+        with self.kernel._machine.lock:
+            _require(self._library.plh_device_remove(handle))
+
+    def __repr__(self) -> str:
+        return f"<pylibos.{type(self).__name__} {self.name} of {self.kernel.name}>"
+
+
+def _require(status: int) -> None:
+    """Raise what a failed function of the library left; 0 and PLH_OK are the same."""
+    if status < 0:
+        raise OSError(-status, os.strerror(-status) + f": {last_error()}")
+    if status:
+        raise PylibosError(last_error())
+
+
+def add(kernel: Kernel, name: str, parameters: Any, config: Any) -> int:
+    """Add a device of an exported backend to a kernel; return its struct plh_device."""
+    machine = kernel._machine
+    with machine.lock:
+        handle: int | None = machine.library.plh_device_add(
+            machine.open_handle,
+            backend(name),
+            byref(parameters),
+            byref(config),
+        )
+    if not handle:
+        if not machine.alive():
+            raise machine.dead()
+        raise PylibosError(last_error())
+    return handle
+
+
+class CallbackDevice(Device):
+    """A device whose frames a Python function or object takes."""
+
+    def inject(self, frame: bytes | bytearray | memoryview) -> None:
+        """Let a frame arrive at the kernel; it is taken in when the world runs next.
+
+        Raises:
+            OSError: ENOBUFS, no receive buffer is free; EMSGSIZE, longer than the device
+                takes; EINVAL, shorter than an Ethernet header.
+        """
+        data = bytes(frame)
+        result = self._library.plh_callback_inject(self.handle, data, len(data))
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+
+
+def add_callback(
+    kernel: Kernel, taker: DeviceBackend | Callable[[memoryview], None], config: Any
+) -> CallbackDevice:
+    """Add a device served by Python; see Kernel.add_device()."""
+    transmit = taker.transmit if isinstance(taker, DeviceBackend) else taker
+    if not callable(transmit):
+        raise TypeError(
+            "A device is a callable that takes a frame, or an object with transmit(frame); "
+            f"{type(taker).__name__} is neither."
+        )
+
+    def call(_opaque: int | None, frame: int, size: int) -> None:
+        memory = (ctypes.c_uint8 * size).from_address(frame)
+        view = memoryview(memory).cast("B").toreadonly()
+        try:
+            transmit(view)
+        finally:
+            view.release()
+
+    pointer = kernel._machine.callbacks.make(
+        callback_type(_abi.plh_callback_parameters, "transmit"), call
+    )
+    parameters = _abi.plh_callback_parameters(transmit=pointer)
+    return CallbackDevice(kernel, add(kernel, "plh_callback", parameters, config))
+
+
+class TapDevice(Device):
+    """A device joined to a tap of the host.
+
+    Attributes:
+        host_name: name of the host's interface.
+    """
+
+    host_name: str = ""
+
+
+def add_tap(
+    kernel: Kernel, host_name: str, fd: int | None, vnet_hdr: bool, config: Any
+) -> TapDevice:
+    """Add a device joined to a tap; see Kernel.add_tap()."""
+    if kernel.world.virtual:
+        raise ValueError(
+            "A tap needs the real clock, since the host does not wait: boot with clock='real'."
+        )
+    parameters = _abi.plh_tap_parameters(
+        name=host_name.encode(), fd=-1 if fd is None else fd, vnet_hdr=int(vnet_hdr)
+    )
+    device = TapDevice(kernel, add(kernel, "plh_tap", parameters, config))
+    device.host_name = parameters.name.decode()
+    return device

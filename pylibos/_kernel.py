@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A running kernel as users see it, and boot()."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from ctypes import byref
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+from pylibos import _abi, _device, _dmesg, _pyroute
+from pylibos._boot_config import Allocator, LogSink, fill_config
+from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task
+from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
+from pylibos._errors import PylibosError
+from pylibos._library import Image, open_image
+from pylibos._link import Link
+from pylibos._machine import Machine
+from pylibos._netlink import set_link
+from pylibos._process import Process
+from pylibos._sysctl import Sysctl
+from pylibos._world import Clock, World
+
+T = TypeVar("T")
+_numbers = itertools.count(1)
+LOOPBACK_INDEX = 1
+
+
+@dataclass(frozen=True)
+class KernelStats:
+    """Figures of a kernel.
+
+    Attributes:
+        boot_wall_ns: wall time of loading and booting.
+        entries: how often it was entered.
+        calls: system calls made through the library.
+        arena_bytes, arena_resident_bytes: its memory, and how much of it is in use.
+        image_private_bytes: the writable part of the image, per kernel.
+        stacks_used: kernel stacks ever used at once.
+        deadline_ns: when it next wants to run by itself; 2**64 - 1 for never.
+        load_bias: where the image lies.
+    """
+
+    boot_wall_ns: int
+    entries: int
+    calls: int
+    arena_bytes: int
+    arena_resident_bytes: int
+    image_private_bytes: int
+    stacks_used: int
+    deadline_ns: int
+    load_bias: int
+
+
+class Kernel(Process):
+    """A Linux kernel that runs in this process; made by ``pylibos.boot()``.
+
+    Attributes:
+        name: for reports and captures.
+        sysctl: its parameters as a mapping, see Sysctl.
+    """
+
+    def __init__(self, machine: Machine, *, owns_world: bool) -> None:
+        self._owns_world = owns_world
+        self.name = machine.name
+        flags = CLONE_VM | CLONE_FILES | CLONE_FS
+        super().__init__(machine, create_task(machine, machine.spawner, flags))
+        self.sysctl = Sysctl(self)
+
+    # --- What it is ---
+
+    @property
+    def release(self) -> str:
+        """Version, such as "6.12.117"."""
+        return self.image.release
+
+    @property
+    def image(self) -> Image:
+        """The liblinux.so that it runs."""
+        return self._machine.image
+
+    def stats(self) -> KernelStats:
+        """Figures of the kernel."""
+        stats = _abi.plh_kernel_stats()
+        machine = self._machine
+        status = machine.library.plh_kernel_stats(machine.open_handle, byref(stats))
+        if status:
+            machine.fail(status)
+        return KernelStats(*(getattr(stats, name) for name in KernelStats.__dataclass_fields__))
+
+    def dmesg(self) -> list[_dmesg.LogRecord]:
+        """The kernel's log, oldest first; of a dead kernel what reached the host."""
+        if self.alive():
+            return _dmesg.parse(_dmesg.read(self))
+        return _dmesg.parse(self._machine.log())
+
+    @property
+    def log(self) -> str:
+        """What reached the host of the kernel's log, the newest 256 KiB; also once dead."""
+        return self._machine.log()
+
+    # --- Netlink ---
+
+    def netlink(self, protocol: int = 0) -> Any:
+        """Make an AF_NETLINK socket; protocol is NETLINK_ROUTE (0) or another one."""
+        return self.socket(16, 2, protocol)  # AF_NETLINK, SOCK_DGRAM
+
+    def iproute(self, **options: Any) -> Any:
+        """Make an unmodified pyroute2.IPRoute that speaks to this kernel.
+
+        Raises:
+            PylibosError: pyroute2 0.9 or newer is not installed.
+        """
+        from pyroute2 import IPRoute
+
+        return self.pyroute2(IPRoute, **options)
+
+    def pyroute2(self, factory: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Make an object of any netlink class of pyroute2 (NFTables, WireGuard, ...)."""
+        return _pyroute.make(self, factory, args, options)
+
+    # --- Devices and links ---
+
+    def add_device(
+        self,
+        device: DeviceBackend | Callable[[memoryview], None],
+        *,
+        name: str = "eth%d",
+        mtu: int = 1500,
+        mac: str | bytes | None = None,
+    ) -> CallbackDevice:
+        """Add a network device whose frames Python takes.
+
+        Args:
+            device: a callable that takes each frame the kernel sends as a read-only
+                memoryview, valid during the call; or an object whose transmit() does.
+            name: of the interface; may hold a %d.
+            mtu: in bytes.
+            mac: its address; None for a random one.
+
+        Returns:
+            The device; its inject() lets frames arrive.
+        """
+        return _device.add_callback(self, device, netdev_config(name, mtu, mac))
+
+    def add_tap(
+        self,
+        host_name: str = "tap%d",
+        *,
+        fd: int | None = None,
+        vnet_hdr: bool = True,
+        name: str = "eth%d",
+        mtu: int = 1500,
+        mac: str | bytes | None = None,
+    ) -> TapDevice:
+        """Add a network device joined to a tap of the host (tun(4)); needs the real clock.
+
+        Args:
+            host_name: of the host's interface; may hold a %d.
+            fd: a tap that is open already, instead.
+            vnet_hdr: leave checksums and segmentation to the host.
+            name, mtu, mac: of the kernel's device.
+
+        Raises:
+            OSError, PylibosError: no right to make a tap, or no /dev/net/tun.
+        """
+        return _device.add_tap(self, host_name, fd, vnet_hdr, netdev_config(name, mtu, mac))
+
+    def link_to(
+        self,
+        other: Kernel,
+        *,
+        subnet: str | Iterable[str] | None = None,
+        names: tuple[str, str] = ("eth%d", "eth%d"),
+        delay_ms: float = 0,
+        jitter_ms: float = 0,
+        rate_mbit: float = 0,
+        queue_packets: int = 0,
+        loss_pct: float = 0,
+        duplicate_pct: float = 0,
+        reorder_pct: float = 0,
+        corrupt_pct: float = 0,
+        mtu: int = 1500,
+        offload: bool = True,
+        back: dict[str, float] | None = None,
+    ) -> Link:
+        """Join this kernel to another one of the same world by a cable.
+
+        Args:
+            other: the other kernel.
+            subnet: "10.0.0.0/24" and the like, or several of these: this end gets the first
+                address, the other end the second.
+            names: of the interfaces; may hold a %d.
+            delay_ms, jitter_ms: of each frame, jitter evenly to both sides.
+            rate_mbit: 10**6 bits a second; 0 for no limit.
+            queue_packets: frames that may wait for the rate; 0 for 1000.
+            loss_pct, duplicate_pct, reorder_pct, corrupt_pct: chances of each frame.
+            mtu: in bytes.
+            offload: carry large segments whole, as veth does; a capture shows them so.
+            back: settings that differ in the direction from other to this kernel.
+
+        Raises:
+            ValueError: another world, no such subnet, a value out of range.
+        """
+        settings = {
+            "delay_ms": delay_ms,
+            "jitter_ms": jitter_ms,
+            "rate_mbit": rate_mbit,
+            "queue_packets": queue_packets,
+            "loss_pct": loss_pct,
+            "duplicate_pct": duplicate_pct,
+            "reorder_pct": reorder_pct,
+            "corrupt_pct": corrupt_pct,
+        }
+        return Link(
+            self,
+            other,
+            subnet=subnet,
+            names=names,
+            mtu=mtu,
+            offload=offload,
+            settings=settings,
+            back=back or {},
+        )
+
+    def capture(
+        self, device: Device | Link, path: str | os.PathLike[str] | None, snaplen: int = 0
+    ) -> None:
+        """Write a device's frames to a pcapng file; None: stop.
+
+        Args:
+            device: a device of this kernel, or a link of which it is an end.
+            path: file of the host.
+            snaplen: bytes of each frame to keep, 0 for all.
+        """
+        if isinstance(device, Link):
+            ends = [end.device for end in device.ends if end.kernel is self]
+            if not ends:
+                raise ValueError(f"{device!r} does not end at {self!r}.")
+            device = ends[0]
+        device.capture(path, snaplen)
+
+    # --- The end ---
+
+    def halt(self) -> None:
+        """Stop the kernel and free all it holds.  Halting twice is fine."""
+        self._machine.close()
+        if self._owns_world:
+            self.world.close()
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.halt()
+        if error is None and self._owns_world:
+            self.world.hub.raise_failures()
+
+    def __del__(self) -> None:
+        machine = getattr(self, "_machine", None)
+        if machine is not None and machine.handle is not None and self._owns_world:
+            warnings.warn(f"{self!r} was never halted", ResourceWarning, source=self, stacklevel=2)
+            self.halt()
+
+    def __repr__(self) -> str:
+        state = "" if self._machine.handle is not None else " halted"
+        return f"<pylibos.Kernel {self.name} {self.release}{state}>"
+
+
+def boot(
+    *,
+    kernel: str | os.PathLike[str] = "6.12",
+    profile: str = "defconfig",
+    clock: str | Clock | Callable[[], int] | None = None,
+    memory: int | Allocator | Callable[[int], Any] | Any = 64 << 20,
+    cmdline: str = "",
+    log: LogSink = None,
+    random: Callable[[int], bytes] | None = None,
+    seed: int | None = None,
+    world: World | None = None,
+    name: str | None = None,
+) -> Kernel:
+    """Boot a kernel in this process.
+
+    The loopback interface is up, /proc and /sys are mounted.
+
+    Args:
+        kernel: a series such as "6.12" that is built or installed, or the path of a
+            liblinux.so or of its folder.
+        profile: its configuration: "defconfig", "lean" or "debug".
+        clock: see World; "virtual" if neither it nor a world is given.
+        memory: size of its arena in bytes; or a writable page-aligned buffer such as an
+            mmap; or an Allocator, or a callable that takes a size and returns an address or a
+            buffer (for 64 MiB).
+        cmdline: kernel parameters to append to the defaults.
+        log: takes the whole log, from boot on: a callable of level and text, or a text file.
+            None: only what dmesg() keeps.
+        random: a callable that returns so many random bytes; None: by the world's seed.
+        seed: see World.
+        world: a world to boot into, instead of one of its own.
+        name: for reports; "kernel1" and so on by default.
+
+    Returns:
+        The kernel, also a context manager that halts it.
+
+    Raises:
+        LibraryNotFound: there is no such image, or the host library is missing.
+        AbiMismatch: the image speaks another version of the boundary.
+        BootError: it could not start, for instance in too little memory.
+        ValueError, TypeError: an argument does not fit.
+    """
+    if world is not None and (clock is not None or seed is not None):
+        raise ValueError("Clock and seed belong to the world; give them to World(...) instead.")
+    image = open_image(kernel, profile)
+    owns_world = world is None
+    if world is None:
+        world = World("virtual" if clock is None else clock, seed=seed)
+    try:
+        machine = Machine(
+            world,
+            image,
+            name or f"kernel{next(_numbers)}",
+            lambda config, callbacks: fill_config(config, callbacks, memory, cmdline, log, random),
+            fixed=world.virtual,
+        )
+    except BaseException:
+        if owns_world:
+            world.close()
+        raise
+    try:
+        booted = Kernel(machine, owns_world=owns_world)
+        set_link(booted, LOOPBACK_INDEX, up=True)
+    except BaseException:
+        machine.close()
+        if owns_world:
+            world.close()
+        raise
+    return booted
+
+
+__all__ = ["Kernel", "KernelStats", "PylibosError", "boot"]

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""select, poll and epoll as Python's select module has them, on the kernel's own calls."""
+
+from __future__ import annotations
+
+import math
+import platform
+import select as host_select
+import selectors
+import struct
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from pylibos._arguments import bytes_address, pin
+from pylibos._caller import fail
+from pylibos._syscalls import NUMBERS
+
+if TYPE_CHECKING:
+    from pylibos._process import Process
+
+_PPOLL = NUMBERS["ppoll"]
+_EPOLL_CTL = NUMBERS["epoll_ctl"]
+_EPOLL_PWAIT = NUMBERS["epoll_pwait"]
+_CLOSE = NUMBERS["close"]
+_EINTR = -4
+_POLLFD = struct.Struct("=ihh")
+_TIMESPEC = struct.Struct("=qq")
+# struct epoll_event is packed on x86-64 only.
+_EVENT = struct.Struct("=IQ" if platform.machine() == "x86_64" else "=I4xQ")
+
+POLLIN, POLLPRI, POLLOUT, POLLERR, POLLHUP, POLLNVAL = 1, 2, 4, 8, 16, 32
+_READABLE = POLLIN | POLLHUP | POLLERR
+_WRITABLE = POLLOUT | POLLERR
+EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3
+
+
+def descriptor(process: Process, item: Any) -> int:
+    """Number of an int or of an object with fileno() that belongs to a process.
+
+    Raises:
+        TypeError: it is neither.
+        ValueError: it belongs to another process or is closed.
+    """
+    if isinstance(item, int):
+        number = item
+    elif hasattr(item, "fileno"):
+        owner = getattr(item, "process", process)
+        if owner is not process:
+            raise ValueError(f"{item!r} belongs to {owner!r}; wait for it there.")
+        number = item.fileno()
+        if not isinstance(number, int):
+            raise TypeError("fileno() returned a non-integer")
+    else:
+        raise TypeError("argument must be an int, or have a fileno() method.")
+    if number < 0:
+        raise ValueError(f"file descriptor cannot be a negative integer ({number})")
+    return number
+
+
+def ppoll(process: Process, wanted: list[tuple[int, int]], timeout_ns: int | None) -> list[int]:
+    """Wait for descriptors: (number, events) each; return the events that came."""
+    deadline = None if timeout_ns is None else process.now_ns + timeout_ns
+    entries = bytearray().join(_POLLFD.pack(fd, events, 0) for fd, events in wanted)
+    address, keep = pin(entries)
+    while True:
+        limit, limit_at = b"", 0
+        if deadline is not None:
+            limit = _TIMESPEC.pack(*divmod(max(deadline - process.now_ns, 0), 1_000_000_000))
+            limit_at = bytes_address(limit)
+        result = process.call(_PPOLL, address, len(wanted), limit_at, 0, 8)
+        if result >= 0:
+            break
+        if result != _EINTR:
+            raise fail(result)
+    del keep
+    return [came & 0xFFFF for _, _, came in _POLLFD.iter_unpack(entries)]
+
+
+class Poll:
+    """What select.poll() returns."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._wanted: dict[int, int] = {}
+
+    def register(self, fd: Any, eventmask: int = POLLIN | POLLPRI | POLLOUT, /) -> None:
+        """Watch a descriptor; again: change its events."""
+        self._wanted[descriptor(self._process, fd)] = eventmask
+
+    def modify(self, fd: Any, eventmask: int, /) -> None:
+        """Change the events of a watched descriptor; FileNotFoundError if it is none."""
+        number = descriptor(self._process, fd)
+        if number not in self._wanted:
+            raise FileNotFoundError(2, "No such file or directory")
+        self._wanted[number] = eventmask
+
+    def unregister(self, fd: Any, /) -> None:
+        """Watch a descriptor no longer; KeyError if it was not watched."""
+        del self._wanted[descriptor(self._process, fd)]
+
+    def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
+        """Wait for up to timeout ms; return (descriptor, events) of what is ready."""
+        limit = None if timeout is None or timeout < 0 else math.ceil(timeout * 1e6)
+        wanted = list(self._wanted.items())
+        came = ppoll(self._process, wanted, limit)
+        return [(fd, events) for (fd, _), events in zip(wanted, came, strict=True) if events]
+
+
+class Epoll:
+    """What select.epoll() returns: an epoll instance of the library kernel."""
+
+    def __init__(self, process: Process, flags: int = 0, *, fileno: int | None = None) -> None:
+        if flags & ~host_select.EPOLL_CLOEXEC:
+            raise OSError("invalid flags")
+        self.process = process
+        self._fd = -1
+        if fileno is None:
+            fileno = process.syscall("epoll_create1", host_select.EPOLL_CLOEXEC)
+        self._fd = fileno
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._fd < 0
+
+    def fileno(self) -> int:
+        """Its descriptor in the library's task."""
+        if self._fd < 0:
+            raise ValueError("I/O operation on closed epoll object")
+        return self._fd
+
+    def close(self) -> None:
+        """Close it."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0 and self.process.alive():
+            self.process.call(_CLOSE, fd)
+
+    def _control(self, operation: int, fd: Any, events: int) -> None:
+        number = descriptor(self.process, fd)
+        event = bytearray(_EVENT.pack(events & 0xFFFFFFFF, number))
+        address, keep = pin(event)
+        result = self.process.call(_EPOLL_CTL, self.fileno(), operation, number, address)
+        del keep
+        if result < 0:
+            raise fail(result)
+
+    def register(self, fd: Any, eventmask: int = POLLIN | POLLPRI | POLLOUT) -> None:
+        """Watch a descriptor."""
+        self._control(EPOLL_CTL_ADD, fd, eventmask)
+
+    def modify(self, fd: Any, eventmask: int) -> None:
+        """Change the events of a watched descriptor."""
+        self._control(EPOLL_CTL_MOD, fd, eventmask)
+
+    def unregister(self, fd: Any) -> None:
+        """Watch a descriptor no longer."""
+        self._control(EPOLL_CTL_DEL, fd, 0)
+
+    def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
+        """Wait for up to timeout s; return (descriptor, events) of what is ready."""
+        if maxevents == -1:
+            maxevents = 1023
+        elif maxevents <= 0:
+            raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
+        deadline = None
+        if timeout is not None and timeout >= 0:
+            deadline = self.process.now_ns + math.ceil(timeout * 1e9)
+        room = bytearray(_EVENT.size * maxevents)
+        address, keep = pin(room)
+        while True:
+            left_ms = -1
+            if deadline is not None:
+                left_ms = math.ceil(max(deadline - self.process.now_ns, 0) / 1e6)
+            result = self.process.call6(
+                _EPOLL_PWAIT, self.fileno(), address, maxevents, left_ms, 0, 8
+            )
+            if result != _EINTR:
+                break
+        del keep
+        if result < 0:
+            raise fail(result)
+        found = _EVENT.iter_unpack(memoryview(room)[: result * _EVENT.size])
+        return [(fd, events) for events, fd in found]
+
+    def __enter__(self) -> Epoll:
+        self.fileno()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class KernelSelector(selectors.EpollSelector):
+    """A selector for descriptors of a library kernel, as the selectors module has them."""
+
+    def __init__(self, process: Process) -> None:
+        self._selector_cls = process.epoll
+        super().__init__()
+
+
+class WaitCalls:
+    """Mixin of Process."""
+
+    @property
+    def _waiter(self) -> Process:
+        return cast("Process", self)
+
+    def select(
+        self,
+        rlist: Iterable[Any],
+        wlist: Iterable[Any],
+        xlist: Iterable[Any],
+        timeout: float | None = None,
+        /,
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """Wait until sockets or descriptors of this process are ready, as select.select().
+
+        Args:
+            rlist, wlist, xlist: to be readable, writable, exceptional.
+            timeout: in seconds of the kernel's clock; None: for ever.
+        """
+        if timeout is not None and timeout < 0:
+            raise ValueError("timeout must be non-negative")
+        process = self._waiter
+        lists = [
+            [(item, descriptor(process, item)) for item in items] for items in (rlist, wlist, xlist)
+        ]
+        wanted: dict[int, int] = {}
+        for items, events in zip(lists, (POLLIN, POLLOUT, POLLPRI), strict=True):
+            for _, fd in items:
+                wanted[fd] = wanted.get(fd, 0) | events
+        limit = None if timeout is None else math.ceil(timeout * 1e9)
+        came = dict(zip(wanted, ppoll(process, list(wanted.items()), limit), strict=True))
+        if any(events & POLLNVAL for events in came.values()):
+            raise OSError(9, "Bad file descriptor")
+        ready = [
+            [item for item, fd in items if came[fd] & mask]
+            for items, mask in zip(lists, (_READABLE, _WRITABLE, POLLPRI), strict=True)
+        ]
+        return ready[0], ready[1], ready[2]
+
+    def poll(self) -> Poll:
+        """Make a polling object, as select.poll()."""
+        return Poll(self._waiter)
+
+    def epoll(self, sizehint: int = -1, flags: int = 0) -> Epoll:
+        """Make an epoll object, as select.epoll()."""
+        if sizehint < -1 or sizehint == 0:
+            raise ValueError("negative sizehint")
+        return Epoll(self._waiter, flags)
+
+    def selector(self) -> KernelSelector:
+        """Make a selector as the selectors module's, for asyncio and the like."""
+        return KernelSelector(self._waiter)

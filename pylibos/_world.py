@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A world: one clock with every kernel, link and program that follows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ctypes import byref
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, runtime_checkable
+
+from pylibos import _abi
+from pylibos._callbacks import Callbacks, callback_type
+from pylibos._errors import PylibosError
+from pylibos._hub import Hub
+from pylibos._library import host, last_error
+from pylibos._program import Program
+
+if TYPE_CHECKING:
+    from pylibos._machine import Machine
+
+P = ParamSpec("P")
+T = TypeVar("T")
+NEVER = _abi.LL_NEVER
+
+
+@runtime_checkable
+class Clock(Protocol):
+    """A clock of the caller's own, for ``boot(clock=...)`` and ``World(...)``."""
+
+    def now_ns(self) -> int:
+        """Return the time in ns; never less than the time before."""
+
+    def wait(self, deadline_ns: int | None) -> None:
+        """Wait, or jump, until the deadline; None: nothing is planned at all.
+
+        Coming back early is fine.  An exception ends the call that waits.
+        """
+
+
+class _Polled:
+    """A clock made of a function that only tells the time: waiting asks it again and again."""
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self.now_ns = now_ns
+
+    def wait(self, deadline_ns: int | None) -> None:
+        if deadline_ns is None or self.now_ns() < deadline_ns:
+            time.sleep(0.0001)
+
+
+class World:
+    """A clock domain.
+
+    ``pylibos.boot()`` makes one of its own for each kernel unless it is given one; kernels
+    that are to be linked share a world.
+
+    Args:
+        clock: "virtual" stands still while anything can run and else jumps to the next
+            event; "real" is the host's monotonic clock; else an object with the methods of
+            ``Clock`` or a callable that returns nanoseconds.
+        seed: of all random bytes of all kernels and links, 0 to 2**64 - 1.  None: 0 in a
+            virtual world, the host's own randomness in any other.
+        start_ns: first value of a virtual clock.
+        deadlock_ns: how long virtual time may pass with nothing but kernel timers before a
+            blocked call counts as deadlocked; None: 24 hours.
+
+    Attributes:
+        virtual: whether its clock is virtual.
+        seed: as given, or 0.
+        hosts: host names that sockets of its kernels resolve, each with numeric addresses.
+
+    Raises:
+        LibraryNotFound: the host library is not built.
+        ValueError, TypeError: an argument is none of the above.
+    """
+
+    def __init__(
+        self,
+        clock: str | Clock | Callable[[], int] = "virtual",
+        *,
+        seed: int | None = None,
+        start_ns: int = 0,
+        deadlock_ns: int | None = None,
+    ) -> None:
+        self.handle: int | None = None
+        self._library = host()
+        self._callbacks = Callbacks()
+        self.virtual = clock == "virtual"
+        if self.virtual and seed is None:
+            seed = 0
+        self.seed = seed
+        config = _abi.plh_world_config(
+            clock_kind=self._clock_kind(clock),
+            start_ns=start_ns,
+            seed=(seed or 0) & NEVER,
+            seeded=seed is not None,
+            deadlock_ns=deadlock_ns or 0,
+        )
+        if config.clock_kind == _abi.PLH_CLOCK_CALLBACK:
+            self._set_clock(config, clock if isinstance(clock, Clock) else _Polled(clock))  # type: ignore[arg-type]
+        self.handle = self._library.plh_world_create(byref(config))
+        if not self.handle:
+            raise PylibosError(last_error())
+        self._callbacks.on_error = self.wake
+        self.machines: list[Machine] = []
+        self.hosts: dict[str, list[str]] = {}
+        self.hub = Hub(self)
+
+    @staticmethod
+    def _clock_kind(clock: Any) -> int:
+        if isinstance(clock, str):
+            kinds = {"virtual": _abi.PLH_CLOCK_VIRTUAL, "real": _abi.PLH_CLOCK_REAL}
+            if clock not in kinds:
+                raise ValueError(f"A clock is 'virtual', 'real' or an object, not {clock!r}.")
+            return kinds[clock]
+        if isinstance(clock, Clock) or callable(clock):
+            return _abi.PLH_CLOCK_CALLBACK
+        raise TypeError(
+            "A clock is 'virtual', 'real', a callable that returns nanoseconds, or an object "
+            f"with now_ns() and wait(deadline_ns); {type(clock).__name__} is none of these."
+        )
+
+    def _set_clock(self, config: Any, clock: Clock) -> None:
+        last = 0
+
+        def now(_opaque: int | None) -> int:
+            nonlocal last
+            last = max(last, clock.now_ns())
+            return last
+
+        def wait(_opaque: int | None, deadline_ns: int) -> None:
+            clock.wait(None if deadline_ns == NEVER else deadline_ns)
+
+            config.clock = self._callbacks.make(
+                callback_type(_abi.plh_world_config, "clock"), now, lambda: last
+            )
+
+        config.wait = self._callbacks.make(callback_type(_abi.plh_world_config, "wait"), wait)
+
+    @property
+    def open_handle(self) -> int:
+        """The struct plh_world; an error after close()."""
+        if self.handle is None:
+            raise PylibosError("This world is closed; make a new one.")
+        return self.handle
+
+    @property
+    def now_ns(self) -> int:
+        """The clock, in ns."""
+        now: int = self._library.plh_world_now_ns(self.open_handle)
+        return now
+
+    @property
+    def next_event_ns(self) -> int | None:
+        """When a kernel, a link or a program next wants to run; None: never."""
+        when: int = self._library.plh_world_next_ns(self.open_handle)
+        when = min(when, self.hub.next_timer_ns())
+        return None if when == NEVER else when
+
+    def run_until(self, time_ns: int) -> None:
+        """Run kernels, links and programs until the clock shows time_ns.
+
+        Raises:
+            ProgramFailed: a spawned program failed and nobody joined it.
+        """
+        self.hub.run_until(time_ns)
+        self.hub.raise_failures()
+
+    def run_for(self, duration_ns: int) -> None:
+        """Run for a duration in ns; see run_until()."""
+        self.run_until(self.now_ns + duration_ns)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep on this world's clock, as time.sleep() does on the host's."""
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        self.hub.run_until(self.now_ns + round(seconds * 1e9))
+
+    def spawn(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Program[T]:
+        """Start a plain function as a program of this world.
+
+        Programs take turns in one host thread (greenlets): one runs until a call of it
+        blocks.  They run while the caller itself blocks, runs the world, or joins one.
+
+        Returns:
+            The program; ``result()`` waits for it.
+
+        Raises:
+            ThreadError: programs were spawned by another thread already.
+        """
+        return self.hub.spawn(function, args, kwargs)
+
+    def wake(self) -> None:
+        """Make a thread that waits in this world look again; from any thread or handler."""
+        if self.handle is not None:
+            self._library.plh_world_wake(self.handle)
+
+    def raise_callback_error(self) -> None:
+        """Raise what a Python callback raised while C code called it, once."""
+        self._callbacks.raise_error()
+        for machine in self.machines:
+            machine.callbacks.raise_error()
+
+    def close(self) -> None:
+        """Halt all kernels of this world and free it.  Closing twice is fine."""
+        if self.handle is None:
+            return
+        for machine in list(self.machines):
+            machine.close()
+        self.hub.close()
+        handle, self.handle = self.handle, None
+        self._library.plh_world_destroy(handle)
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        finally:
+            if error is None:
+                self.hub.raise_failures()
+
+    def __del__(self) -> None:
+        if getattr(self, "handle", None) is not None:
+            self.close()
