@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pylibos._arguments import address_of, pin
+from pylibos._arguments import address_of, c_int, pin
 
 _HEADER = struct.Struct("=qii")
 HEADER_BYTES = 16
@@ -48,25 +48,19 @@ def pack_control(messages: Iterable[Any]) -> bytes:
     Raises:
         TypeError, OSError: as socket.sendmsg().
     """
+    try:
+        items = list(messages)
+    except TypeError:
+        raise TypeError("sendmsg() argument 2 must be iterable") from None
     parts = []
-    for item in messages:
-        if not isinstance(item, Sequence) or isinstance(item, str | bytes):
-            raise TypeError(
-                "[sendmsg() argument 2] must be sequence of length 3, not " + _kind(item)
-            )
-        if len(item) != 3:
-            raise TypeError(
-                f"[sendmsg() ancillary data items] must be sequence of length 3, not {len(item)}"
-            )
+    for item in items:
+        if not isinstance(item, Sequence) or len(item) != 3:
+            raise TypeError("[sendmsg() ancillary data items] must be sequences of length 3")
         level, kind, data = item
-        body = bytes(memoryview(data).cast("B")) if not isinstance(data, bytes) else data
-        parts.append(_HEADER.pack(HEADER_BYTES + len(body), level, kind))
+        body = bytes(memoryview(data))
+        parts.append(_HEADER.pack(HEADER_BYTES + len(body), c_int(level), c_int(kind)))
         parts.append(body.ljust(align(len(body)), b"\0"))
     return b"".join(parts)
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
 
 
 def unpack_control(data: bytes) -> list[tuple[int, int, bytes]]:

@@ -111,6 +111,23 @@ def convert(args: tuple[Any, ...]) -> Arguments:
     return result
 
 
+def c_int(value: Any) -> int:
+    """Check that a value fits a C int, with CPython's errors.
+
+    Raises:
+        TypeError: it is no integer.
+        OverflowError: it has more than 32 bits.
+    """
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
+    number = operator.index(value)
+    if number > 0x7FFFFFFF:
+        raise OverflowError("signed integer is greater than maximum")
+    if number < -0x80000000:
+        raise OverflowError("signed integer is less than minimum")
+    return number
+
+
 def bytes_address(data: bytes) -> int:
     """Address of the bytes of a bytes object, which the caller keeps alive."""
     return id(data) + _BYTES_OFFSET

@@ -100,6 +100,10 @@ _KINDS = (
 )
 
 
+# The services that tests and examples name, for hosts without /etc/services.
+_SERVICES = {"echo": 7, "ftp": 21, "ssh": 22, "smtp": 25, "domain": 53, "http": 80, "https": 443}
+
+
 def _service(port: Any, kind: int) -> int:
     if port is None:
         return 0
@@ -111,6 +115,8 @@ def _service(port: Any, kind: int) -> int:
         raise OSError("Int or String expected")
     if port.isdecimal():
         return int(port) & 0xFFFF
+    if port in _SERVICES:
+        return _SERVICES[port]
     try:
         return socket.getservbyname(port, "udp" if kind == socket.SOCK_DGRAM else "tcp")
     except OSError:

@@ -13,18 +13,20 @@ Behaviour, error classes and messages are those of CPython's ``Lib/socket.py`` a
 from __future__ import annotations
 
 import ctypes
-import io
+import os
 import socket
+import stat
 import struct
 import warnings
-from ctypes import addressof, c_int, c_uint32, create_string_buffer
+from collections.abc import Callable
+from ctypes import addressof, c_uint32, create_string_buffer
 from typing import TYPE_CHECKING, Any
 
 from pylibos._address import pack_address, unpack_address
-from pylibos._arguments import address_of, bytes_address
+from pylibos._arguments import address_of, bytes_address, c_int
 from pylibos._caller import fail
 from pylibos._errors import KernelDead
-from pylibos._file import library_file
+from pylibos._file import RawFile, library_file
 from pylibos._socket_transfer import Transfer
 from pylibos._syscalls import NUMBERS
 
@@ -51,7 +53,8 @@ F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, FD_CLOEXEC = 1030, 1, 2, 1
 _EINTR, _EINPROGRESS, _EISCONN, _EWOULDBLOCK = 4, 115, 106, 11
 _NAME_BYTES = 128  # struct sockaddr_storage
 _TYPE_FLAGS = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-_INT = struct.Struct("=i")
+_INT, _LONG = struct.Struct("=i"), struct.Struct("=Q")
+_FILE_BLOCK = 1 << 18
 
 
 class Socket(Transfer, socket.socket):
@@ -64,6 +67,10 @@ class Socket(Transfer, socket.socket):
     """
 
     _fd: int = -1
+    _family: int = 0
+    _type: int = 0
+    _proto: int = 0
+    _timeout: float | None = None
 
     def __init__(
         self,
@@ -160,7 +167,7 @@ class Socket(Transfer, socket.socket):
 
     def listen(self, backlog: int = min(socket.SOMAXCONN, 128), /) -> None:
         """Make it accept connections; backlog is how many may wait."""
-        self._check(self._process.call(_LISTEN, self._fd, max(int(backlog), 0)))
+        self._check(self._process.call(_LISTEN, self._fd, max(c_int(backlog), 0)))
 
     def _accept(self) -> tuple[int, Any]:
         name = create_string_buffer(_NAME_BYTES)
@@ -209,7 +216,7 @@ class Socket(Transfer, socket.socket):
 
     def shutdown(self, how: int) -> None:
         """Shut one half down (SHUT_RD, SHUT_WR) or both (SHUT_RDWR)."""
-        self._check(self._process.call(_SHUTDOWN, self._fd, how))
+        self._check(self._process.call(_SHUTDOWN, self._fd, c_int(how)))
 
     def _real_close(self, _ss: Any = None) -> None:
         fd, self._fd = self._fd, -1
@@ -273,36 +280,35 @@ class Socket(Transfer, socket.socket):
         return self._timeout is None or self._timeout > 0
 
     def _set_nonblocking(self, flag: bool) -> None:
-        value = c_int(flag)
+        value = ctypes.c_int(flag)
         self._check(self._process.call(_IOCTL, self._fd, FIONBIO, addressof(value)))
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
         """Return an option: an int, or up to buflen bytes (1 to 1024)."""
-        if buflen < 0 or buflen > 1024:
+        level, optname = c_int(level), c_int(optname)
+        if not 0 <= c_int(buflen) <= 1024:
             raise OSError("getsockopt buflen out of range")
-        buffer = create_string_buffer(buflen or 4)
+        number = _LONG if self._family == socket.AF_VSOCK else _INT
+        buffer = create_string_buffer(buflen or number.size)
         size = c_uint32(len(buffer))
-        self._check(
-            self._process.call(
-                _GETSOCKOPT, self._fd, level, optname, addressof(buffer), addressof(size)
-            )
-        )
+        at, size_at = addressof(buffer), addressof(size)
+        self._check(self._process.call(_GETSOCKOPT, self._fd, level, optname, at, size_at))
         if buflen:
             return buffer.raw[: size.value]
-        return _INT.unpack(buffer.raw)[0]
+        return number.unpack(buffer.raw)[0]
 
-    def setsockopt(
-        self, level: int, optname: int, value: Any, optlen: int | None = None, /
-    ) -> None:
+    def setsockopt(self, level: int, optname: int, value: Any, optlen: Any = None, /) -> None:
         """Set an option to an int or bytes; or to nothing of optlen bytes (value None)."""
+        level, optname = c_int(level), c_int(optname)
+        keep: Any = None
         if optlen is not None:
             if value is not None:
-                raise TypeError(f"setsockopt() argument 3 must be None, not {type(value).__name__}")
-            address, size = 0, optlen
-            keep: Any = None
+                raise TypeError(f"setsockopt() argument 3 must be None, not {_name(value)}")
+            address, size = 0, c_int(optlen)
         elif isinstance(value, int):
-            data = _INT.pack(value)
-            address, size, keep = bytes_address(data), 4, data
+            wide = self._family == socket.AF_VSOCK
+            keep = _LONG.pack(value) if wide else _INT.pack(c_int(value))
+            address, size = bytes_address(keep), len(keep)
         elif value is None or isinstance(value, str):
             raise TypeError(f"a bytes-like object is required, not '{_name(value)}'")
         else:
@@ -350,24 +356,20 @@ class Socket(Transfer, socket.socket):
         return result
 
     def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send a file of the library's own file system by sendfile(2); give up for others."""
+        """Send a regular file of the library by sendfile(2), one of the host block by block."""
         self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
         raw = library_file(file)
-        if raw is None or raw.process is not self._process:
-            raise socket._GiveupOnSendfile(io.UnsupportedOperation("a file of the host"))  # type: ignore[attr-defined]
+        if raw is not None and raw.process is self._process:
+            step = self._library_step(raw)
+        else:
+            step = self._host_step(file)
         if self._timeout == 0:
             raise ValueError("non-blocking sockets are not supported")
-        position = ctypes.c_int64(offset)
         total = 0
         try:
             while count is None or total < count:
-                chunk = min(count - total if count else 1 << 30, 1 << 30)
-                sent = self._attempt(
-                    self.WRITE,
-                    lambda chunk=chunk: self._process.call(  # type: ignore[misc]
-                        _SENDFILE, self._fd, raw.fileno(), addressof(position), chunk
-                    ),
-                )
+                left = _FILE_BLOCK if count is None else min(count - total, _FILE_BLOCK)
+                sent = step(offset + total, left)
                 if sent == 0:
                     break
                 total += sent
@@ -375,6 +377,29 @@ class Socket(Transfer, socket.socket):
             if total:
                 file.seek(offset + total)
         return total
+
+    def _library_step(self, raw: RawFile) -> Callable[[int, int], int]:
+        def step(offset: int, size: int) -> int:
+            position = ctypes.c_int64(offset)
+            at, call, fd = addressof(position), self._process.call, raw.fileno()
+            return self._attempt(self.WRITE, lambda: call(_SENDFILE, self._fd, fd, at, size))
+
+        return step
+
+    def _host_step(self, file: Any) -> Callable[[int, int], int]:
+        try:
+            fd = file.fileno()
+            regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        except (AttributeError, OSError, OverflowError) as error:
+            raise socket._GiveupOnSendfile(error) from None  # type: ignore[attr-defined]
+        if not regular:
+            raise socket._GiveupOnSendfile("not a regular file")  # type: ignore[attr-defined]
+
+        def step(offset: int, size: int) -> int:
+            data = os.pread(fd, size, offset)
+            return self.send(data) if data else 0
+
+        return step
 
 
 def _enum(kind: Any, value: int) -> Any:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import operator
+import os
 import socket as host_socket
 import struct
 from ctypes import addressof, c_int
@@ -179,13 +181,15 @@ class SocketCalls:
         self._self.syscall("uname", buffer)
         return bytes(buffer[65:130]).partition(b"\0")[0].decode()
 
-    def if_nametoindex(self, name: str) -> int:
+    def if_nametoindex(self, name: str | bytes) -> int:
         """Index of a network interface.
 
         Raises:
             OSError: ENODEV, there is none of that name.
         """
-        data = name.encode()
+        if not isinstance(name, str | bytes):
+            raise TypeError(f"expected str, bytes or os.PathLike object, not {_name(name)}")
+        data = os.fsencode(name)
         if len(data) > 15:
             raise OSError("interface name too long")
         request = bytearray(_IFREQ.pack(data, 0))
@@ -198,6 +202,8 @@ class SocketCalls:
         Raises:
             OSError: ENODEV, there is none of that index.
         """
+        if not 0 <= operator.index(index) <= 0x7FFFFFFF:
+            raise OSError(6, "No such device or address")
         request = bytearray(_IFREQ.pack(b"", index))
         self._interface_ioctl(SIOCGIFNAME, request)
         name: bytes = _IFREQ.unpack(request)[0]
@@ -211,3 +217,7 @@ class SocketCalls:
     def _interface_ioctl(self, request: int, argument: bytearray) -> None:
         with self.socket(host_socket.AF_UNIX, host_socket.SOCK_DGRAM) as probe:
             probe.ioctl(request, argument)
+
+
+def _name(value: Any) -> str:
+    return type(value).__name__

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pylibos._address import pack_address, unpack_address
 from pylibos._ancillary import Message, pack_control
-from pylibos._arguments import address_of, bytes_address, new_bytes, pin
+from pylibos._arguments import address_of, bytes_address, c_int, new_bytes, pin
 from pylibos._caller import fail
 from pylibos._syscalls import NUMBERS
 
@@ -88,6 +88,7 @@ class Transfer:
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Send; return how many bytes were taken."""
         address, size, keep = _source(data)
+        flags = c_int(flags)
         call, fd = self._process.call6, self._fd
         result = call(_SENDTO, fd, address, size, flags, 0, 0)
         if result < 0:
@@ -100,6 +101,7 @@ class Transfer:
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send all of the data; the timeout holds for the whole."""
         address, size, keep = _source(data)
+        flags = c_int(flags)
         call = self._process.call6
         deadline_ns = self._deadline()
         done = 0
@@ -119,7 +121,7 @@ class Transfer:
         """sendto(data, address) or sendto(data, flags, address)."""
         if not 1 <= len(args) <= 2:
             raise TypeError(f"sendto() takes 2 or 3 arguments ({len(args) + 1} given)")
-        flags = int(args[0]) if len(args) == 2 else 0
+        flags = c_int(args[0]) if len(args) == 2 else 0
         address, size, keep = _source(data)
         name = pack_address(self._process, self._family, args[-1], "sendto")
         call, fd, at = self._process.call6, self._fd, bytes_address(name)
@@ -138,7 +140,8 @@ class Transfer:
         /,
     ) -> int:
         """Gather buffers and control messages into one message and send it."""
-        control = pack_control(ancdata or ())
+        control = pack_control(ancdata)
+        flags = c_int(flags)
         name = b""
         if address is not None:
             name = pack_address(self._process, self._family, address, "sendmsg")
@@ -188,6 +191,7 @@ class Transfer:
         return result
 
     def _receive(self, address: int, size: int, flags: int) -> int:
+        flags = c_int(flags)
         call, fd = self._process.call6, self._fd
         result = call(_RECVFROM, fd, address, size, flags, 0, 0)
         if result >= 0:
@@ -217,6 +221,7 @@ class Transfer:
         return result
 
     def _receive_from(self, address: int, size: int, flags: int) -> tuple[int, Any]:
+        flags = c_int(flags)
         name = create_string_buffer(_NAME_BYTES)
         name_size = c_uint32(_NAME_BYTES)
         call, fd = self._process.call6, self._fd
@@ -248,7 +253,8 @@ class Transfer:
     def _receive_message(
         self, buffers: Iterable[Any], control_bytes: int, flags: int, where: str
     ) -> tuple[int, list[tuple[int, int, bytes]], int, Any]:
-        if not 0 <= control_bytes <= 0x7FFFFFFF:
+        flags = c_int(flags)
+        if not c_int(control_bytes) >= 0:
             raise ValueError("invalid ancillary data buffer length")
         message = Message(_NAME_BYTES, control_bytes)
         try:

@@ -141,8 +141,10 @@ def configure(job: Job) -> None:
     if not config.exists() or read_stamp(stamp) != digest:
         stamp.unlink(missing_ok=True)
         kbuild.output.mkdir(parents=True, exist_ok=True)
-        config.write_text(format_config(wanted), encoding="utf-8")
-        kbuild.make("olddefconfig")
+        # Whatever no fragment names is off: a new release brings no surprises.
+        requested = kbuild.output / "requested.config"
+        requested.write_text(format_config(wanted), encoding="utf-8")
+        kbuild.make("allnoconfig", f"KCONFIG_ALLCONFIG={requested}")
         stamp.write_text(digest, encoding="utf-8")
     report_outcome(job, wanted, parse_config(config.read_text(encoding="utf-8"), ".config"))
 

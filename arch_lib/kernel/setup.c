@@ -11,8 +11,16 @@
 #include <asm/setup.h>
 #include "kernel.h"
 
-struct page *empty_zero_page_of_lib;
-EXPORT_SYMBOL(empty_zero_page_of_lib);
+#ifdef LL_GENERIC_ZERO_PAGE
+/* The one in the image would not do: it is not in the arena. */
+void __init arch_setup_zero_pages(void)
+{
+	__zero_page = virt_to_page(memblock_alloc(PAGE_SIZE, PAGE_SIZE));
+}
+#else
+struct page *ll_zero_page;
+EXPORT_SYMBOL(ll_zero_page);
+#endif
 
 asmlinkage int __ref ll_boot_on_stack(void)
 {
@@ -52,6 +60,9 @@ void __init ll_paging_init(void)
 	unsigned long max_zone_pfns[MAX_NR_ZONES] = { [ZONE_NORMAL] = max_low_pfn };
 
 	free_area_init(max_zone_pfns);
+#ifndef LL_GENERIC_ZERO_PAGE
+	ll_zero_page = virt_to_page(memblock_alloc(PAGE_SIZE, PAGE_SIZE));
+#endif
 }
 #endif
 
@@ -61,13 +72,6 @@ void __init mem_init(void)
 	memblock_free_all();
 }
 #endif
-
-static int __init zero_page(void)
-{
-	empty_zero_page_of_lib = alloc_page(GFP_KERNEL | __GFP_ZERO);
-	return empty_zero_page_of_lib ? 0 : -ENOMEM;
-}
-early_initcall(zero_page);
 
 /* Kept: the image is shared, its pages cannot be given back. */
 void free_initmem(void)

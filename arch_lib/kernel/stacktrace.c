@@ -50,19 +50,30 @@ void arch_stack_walk(stack_trace_consume_fn consume, void *cookie, struct task_s
 		walk(saved_fp(task), task->thread.stack, consume, cookie);
 }
 
-static bool print_entry(void *level, unsigned long pc)
+/* More says nothing new: it is a recursion. */
+#define LL_TRACE_LINES 32
+
+struct print {
+	const char *level;
+	int left;
+};
+
+static bool print_entry(void *cookie, unsigned long pc)
 {
-	printk("%s %pSb\n", (const char *)level, (void *)pc);
-	return true;
+	struct print *print = cookie;
+
+	printk("%s %pSb\n", print->level, (void *)pc);
+	return --print->left > 0;
 }
 
 void show_stack(struct task_struct *task, unsigned long *fp, const char *level)
 {
+	struct print print = { .level = level, .left = LL_TRACE_LINES };
 	struct pt_regs regs = { .fp = (unsigned long)fp };
 
 	task = task ?: current;
 	printk("%sCall Trace:\n", level);
-	arch_stack_walk(print_entry, (void *)level, task, fp ? &regs : NULL);
+	arch_stack_walk(print_entry, &print, task, fp ? &regs : NULL);
 }
 
 static bool first_outside_scheduler(void *result, unsigned long pc)

@@ -16,7 +16,7 @@ SUBLEVEL = 1
 EXTRAVERSION =
 
 # Drops what no Kconfig file defines, as Kconfig does, and CONFIG_INET on top.
-olddefconfig:
+allnoconfig:
 \tgrep -E 'CONFIG_(HZ|NET)=' $(O)/.config > $(O)/new; mv $(O)/new $(O)/.config
 \techo '# CONFIG_INET is not set' >> $(O)/.config
 

@@ -48,8 +48,6 @@ extern unsigned long ll_memory_start, ll_memory_end;
 #define virt_to_pfn(x)	(__pa(x) >> PAGE_SHIFT)
 #define pfn_to_virt(pfn)	__va((unsigned long)(pfn) << PAGE_SHIFT)
 #define virt_to_page(addr)	pfn_to_page(virt_to_pfn(addr))
-#define page_to_phys(page)	((phys_addr_t)page_to_pfn(page) << PAGE_SHIFT)
-#define phys_to_page(phys)	pfn_to_page((phys) >> PAGE_SHIFT)
 #define page_to_virt(page)	pfn_to_virt(page_to_pfn(page))
 
 #define virt_addr_valid(kaddr)					\
@@ -57,6 +55,10 @@ extern unsigned long ll_memory_start, ll_memory_end;
 	 (unsigned long)(kaddr) < ll_memory_end)
 
 #include <asm-generic/memory_model.h>
+#ifndef page_to_phys
+#define page_to_phys(page)	((phys_addr_t)page_to_pfn(page) << PAGE_SHIFT)
+#define phys_to_page(phys)	pfn_to_page((phys) >> PAGE_SHIFT)
+#endif
 #endif /* __ASSEMBLY__ */
 #include <asm-generic/getorder.h>
 #endif

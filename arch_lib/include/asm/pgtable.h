@@ -21,8 +21,10 @@
 #define pgprot_writecombine	pgprot_noncached
 #define pgprot_device		pgprot_noncached
 
-extern struct page *empty_zero_page_of_lib;
-#define ZERO_PAGE(vaddr)	(empty_zero_page_of_lib)
+#ifndef LL_GENERIC_ZERO_PAGE /* see the Makefile */
+extern struct page *ll_zero_page;
+#define ZERO_PAGE(vaddr)	(ll_zero_page)
+#endif
 #define swapper_pg_dir		((pgd_t *)0)
 
 #define MAX_SWAPFILES_CHECK()	do { } while (0)
