@@ -6,10 +6,12 @@
  *	cc hello.c $(pkg-config --cflags --libs pylibos) -o hello
  *	./hello liblinux.so
  */
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -34,6 +36,10 @@ static int64_t call(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uin
 
 	if (status != PLH_OK)
 		die("system call");
+	if (ret < 0) {
+		fprintf(stderr, "system call %ld: %s\n", nr, strerror((int)-ret));
+		exit(1);
+	}
 	return ret;
 }
 
@@ -52,10 +58,12 @@ static void talk_to_ourselves(void)
 		.sin_port = htons(7),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
+	struct ifreq up = { .ifr_name = "lo", .ifr_flags = IFF_UP };
 	uint64_t to = (uint64_t)&address;
 	char text[64] = { 0 };
 	uint64_t fd = (uint64_t)call(SYS_socket, AF_INET, SOCK_DGRAM, 0, 0, 0, 0);
 
+	call(SYS_ioctl, fd, SIOCSIFFLAGS, (uint64_t)&up, 0, 0, 0);
 	call(SYS_bind, fd, to, sizeof(address), 0, 0, 0);
 	call(SYS_sendto, fd, (uint64_t)"hello, world", 12, 0, to, sizeof(address));
 	call(SYS_recvfrom, fd, (uint64_t)text, sizeof(text), 0, 0, 0);

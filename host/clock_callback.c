@@ -50,9 +50,9 @@ static int callback_pass(struct plh_world *world, struct wait *wait, uint64_t ne
 	(void)wait;
 	if (!world->config.wait)
 		return PLH_PENDING;
-	depth = lock_release_all(world);
+	depth = lock_release_all(&world->lock);
 	world->config.wait(world->config.opaque, next_ns);
-	lock_restore(world, depth);
+	lock_restore(&world->lock, depth);
 	return PLH_OK;
 }
 

@@ -147,10 +147,10 @@ static int real_pass(struct plh_world *world, struct wait *wait, uint64_t next_n
 		next_ns = wait->wall_ns;
 	world->leader_sleeps = true;
 	world->leader_until_ns = next_ns;
-	depth = lock_release_all(world);
+	depth = lock_release_all(&world->lock);
 	count = sleep_until(world, events, next_ns);
 	error = errno;
-	lock_restore(world, depth);
+	lock_restore(&world->lock, depth);
 	world->leader_sleeps = false;
 	if (count < 0)
 		return error == EINTR ? PLH_SIGNAL : PLH_OK;

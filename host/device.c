@@ -189,6 +189,7 @@ void device_watch(struct plh_device *device)
 		  device->fd_events  ? EPOLL_CTL_MOD :
 				       EPOLL_CTL_ADD,
 		  device->fd, &event);
+	world->watched += (event.events != 0) - (device->fd_events != 0);
 	device->fd_events = event.events;
 }
 

@@ -122,6 +122,7 @@ void device_free(struct plh_device *device)
 	/* The set is shared with the parent: a child must not change it. */
 	if (device->fd_events && !forked)
 		epoll_ctl(world->epoll_fd, EPOLL_CTL_DEL, device->fd, NULL);
+	world->watched -= device->fd_events != 0;
 	device->fd_events = 0;
 	device->fd = -1;
 	if (device->rx_stalled)

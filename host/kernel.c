@@ -193,10 +193,10 @@ void kernel_free(struct plh_kernel *kernel)
 		kernel_die(kernel, PLH_KERNEL_HALTED, "", 0);
 	/* Threads that wait for it hold on to it until they have noticed. */
 	while (!forked && kernel->waits) {
-		uint32_t depth = lock_release_all(world);
+		uint32_t depth = lock_release_all(&world->lock);
 
 		sched_yield();
-		lock_restore(world, depth);
+		lock_restore(&world->lock, depth);
 	}
 	while (kernel->devices)
 		device_free(kernel->devices);

@@ -1,93 +1,116 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * The lock of a world.  It nests, because a callback of the caller's (a frame
- * that leaves, a line of log) may use the API again.
- */
-#include <sched.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include "error.h"
-#include "fork.h"
-#include "world.h"
+#include "lock.h"
 
-int lock_create(struct plh_world *world)
+/* How often in a row a thread takes the mutex before the lock is biased to it. */
+#define STREAK_FOR_BIAS 256
+
+static int membarrier(int command)
 {
-	return -pthread_mutex_init(&world->mutex, NULL);
+	return (int)syscall(SYS_membarrier, command, 0, 0);
 }
 
-void lock_destroy(struct plh_world *world)
+static bool can_bias(void)
 {
-	pthread_mutex_destroy(&world->mutex);
+	static int state; /* 0: not asked yet, 1: yes, -1: no */
+	int known = __atomic_load_n(&state, __ATOMIC_RELAXED);
+
+	if (!known) {
+		known = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) ? -1 : 1;
+		__atomic_store_n(&state, known, __ATOMIC_RELAXED);
+	}
+	return known > 0;
 }
 
-/* Only the owner itself can find its own name here, so no order is needed. */
-static bool is_mine(const struct plh_world *world)
+int lock_create(struct lock *lock)
 {
-	return __atomic_load_n(&world->owner, __ATOMIC_RELAXED) == pthread_self();
+	*lock = (struct lock){ 0 };
+	return -pthread_mutex_init(&lock->mutex, NULL);
 }
 
-void world_lock(struct plh_world *world)
+void lock_destroy(struct lock *lock)
 {
-	if (is_mine(world)) {
-		world->depth++;
+	pthread_mutex_destroy(&lock->mutex);
+}
+
+void lock_wake(struct lock_bias *bias)
+{
+	syscall(SYS_futex, &bias->inside, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* With the mutex: nobody else ends or begins a bias. */
+static void end_bias(struct lock *lock)
+{
+	struct lock_bias *bias = lock->bias;
+
+	__atomic_store_n(&lock->bias, NULL, __ATOMIC_RELAXED);
+	/*
+	 * From here on either its thread sees that the bias is over, or we see
+	 * that it is inside.
+	 */
+	membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+	while (__atomic_load_n(&bias->inside, __ATOMIC_ACQUIRE))
+		syscall(SYS_futex, &bias->inside, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void begin_bias(struct lock *lock)
+{
+	struct lock_bias *bias = &lock->biases[lock->biases_used];
+
+	if (lock->biases_used == LOCK_BIASES || !can_bias())
+		return;
+	lock->biases_used++;
+	bias->thread = lock->latest;
+	__atomic_store_n(&lock->bias, bias, __ATOMIC_RELEASE);
+}
+
+static void count_streak(struct lock *lock, pthread_t self)
+{
+	if (lock->latest != self) {
+		lock->latest = self;
+		lock->streak = 0;
+	}
+	/* It takes effect the next time: this time we have the mutex. */
+	if (++lock->streak == STREAK_FOR_BIAS)
+		begin_bias(lock);
+}
+
+void lock_take(struct lock *lock)
+{
+	pthread_t self = pthread_self();
+
+	if (lock_is_mine(lock)) {
+		lock->depth++;
 		return;
 	}
-	if (pthread_mutex_trylock(&world->mutex)) {
-		__atomic_add_fetch(&world->contenders, 1, __ATOMIC_RELAXED);
-		pthread_mutex_lock(&world->mutex);
-		__atomic_sub_fetch(&world->contenders, 1, __ATOMIC_RELAXED);
-	}
-	__atomic_store_n(&world->owner, pthread_self(), __ATOMIC_RELAXED);
-	world->depth = 1;
-}
-
-void world_unlock(struct plh_world *world)
-{
-	if (--world->depth)
+	if (lock_enter(lock))
 		return;
-	__atomic_store_n(&world->owner, 0, __ATOMIC_RELAXED);
-	pthread_mutex_unlock(&world->mutex);
+	__atomic_add_fetch(&lock->contenders, 1, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&lock->mutex);
+	if (lock->bias)
+		end_bias(lock);
+	__atomic_sub_fetch(&lock->contenders, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&lock->owner, self, __ATOMIC_RELAXED);
+	lock->depth = 1;
+	lock->biased = false;
+	count_streak(lock, self);
 }
 
-uint32_t lock_release_all(struct plh_world *world)
+uint32_t lock_release_all(struct lock *lock)
 {
-	uint32_t depth = world->depth;
+	uint32_t depth = lock->depth;
 
-	world->depth = 1;
-	world_unlock(world);
+	lock->depth = 1;
+	lock_put(lock);
 	return depth;
 }
 
-void lock_restore(struct plh_world *world, uint32_t depth)
+void lock_restore(struct lock *lock, uint32_t depth)
 {
-	world_lock(world);
-	world->depth = depth;
-}
-
-void world_breathe(struct plh_world *world)
-{
-	uint32_t depth;
-
-	if (!__atomic_load_n(&world->contenders, __ATOMIC_RELAXED))
-		return;
-	depth = lock_release_all(world);
-	/* A mutex is not fair: the thread that was woken needs time to take it. */
-	for (int i = 0; i < 100 && __atomic_load_n(&world->contenders, __ATOMIC_RELAXED); i++)
-		sched_yield();
-	lock_restore(world, depth);
-}
-
-int world_begin(struct plh_world *world)
-{
-	if (world->generation != fork_generation) {
-		plh_set_error("This process was forked from the one that runs this world: make a "
-			      "world of its own after fork().");
-		return PLH_FORKED;
-	}
-	if (is_mine(world) && world->callbacks) {
-		plh_set_error("A callback (log, random, memory or transmit) must not run kernels: "
-			      "take a note and do it after the call has returned.");
-		return PLH_BUSY;
-	}
-	world_lock(world);
-	return PLH_OK;
+	lock_take(lock);
+	lock->depth = depth;
 }

@@ -84,7 +84,7 @@ static int go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *r
 		/* Timers that the call set are only told by an idle exit. */
 		world_make_runnable(world, kernel);
 		if (++world->fast_calls >= WORLD_FAST_CALLS)
-			world_settle(world);
+			world_after_fast_calls(world, kernel);
 		return PLH_OK;
 	}
 	kernel_left(kernel, exit);
@@ -313,19 +313,16 @@ int64_t plh_call6(struct plh_kernel *kernel, plh_task *task, int *status, uint64
 	const struct ll_machine *machine = kernel->machine;
 	int exit;
 
-	if (world->generation != fork_generation || pthread_mutex_trylock(&world->mutex)) {
-		const uint64_t args[6] = { a0, a1, a2, a3, a4, a5 };
-
-		return call6_slowly(kernel, task, status, nr, args);
+	if (__builtin_expect(world->generation != fork_generation || !lock_enter(&world->lock), 0))
+		return call6_slowly(kernel, task, status, nr,
+				    (const uint64_t[6]){ a0, a1, a2, a3, a4, a5 });
+	if (__builtin_expect(!kernel->ready || task->state != LL_TASK_USER || world->leader ||
+				     world->fd_used,
+			     0)) {
+		world_unlock(world);
+		return call6_slowly(kernel, task, status, nr,
+				    (const uint64_t[6]){ a0, a1, a2, a3, a4, a5 });
 	}
-	if (!kernel->ready || task->state != LL_TASK_USER || world->leader || world->fd_used) {
-		const uint64_t args[6] = { a0, a1, a2, a3, a4, a5 };
-
-		pthread_mutex_unlock(&world->mutex);
-		return call6_slowly(kernel, task, status, nr, args);
-	}
-	__atomic_store_n(&world->owner, pthread_self(), __ATOMIC_RELAXED);
-	world->depth = 1;
 	kernel->calls++;
 	task->nr = nr;
 	task->args[0] = a0;
@@ -341,6 +338,6 @@ int64_t plh_call6(struct plh_kernel *kernel, plh_task *task, int *status, uint64
 			     0))
 		return call6_finish(kernel, task, status, exit);
 	world->fast_calls++;
-	world_unlock(world);
+	lock_leave_biased(&world->lock);
 	return task->ret;
 }

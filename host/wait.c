@@ -55,7 +55,7 @@ int wait_follow(struct plh_world *world, struct wait *wait)
 {
 	uint64_t until_ns = wait->until_ns < wait->wall_ns ? wait->until_ns : wait->wall_ns;
 	struct timespec until = { (time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S) };
-	uint32_t depth = lock_release_all(world);
+	uint32_t depth = lock_release_all(&world->lock);
 	long result;
 	int error;
 
@@ -63,7 +63,7 @@ int wait_follow(struct plh_world *world, struct wait *wait)
 	result = syscall(SYS_futex, &wait->futex, FUTEX_WAIT_BITSET_PRIVATE, 0,
 			 until_ns == LL_NEVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
 	error = errno;
-	lock_restore(world, depth);
+	lock_restore(&world->lock, depth);
 	__atomic_store_n(&wait->futex, 0, __ATOMIC_RELAXED);
 	return result && error == EINTR ? PLH_SIGNAL : PLH_OK;
 }

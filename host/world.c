@@ -3,9 +3,12 @@
  * The run loop: kernels that can run do so, in the order in which they became
  * able to, until none can; then time passes.
  */
+#include <sched.h>
+
 #include "call.h"
 #include "clock.h"
 #include "error.h"
+#include "fork.h"
 #include "kernel.h"
 #include "link.h"
 
@@ -214,19 +217,68 @@ int world_wait(struct plh_world *world, struct wait *wait)
 void world_settle(struct plh_world *world)
 {
 	world->fast_calls = 0;
-	world->clock->poll(world);
+	if (world->watched)
+		world->clock->poll(world);
 	/* Not for ever: a kernel that never idles must not keep its caller. */
 	for (uint32_t turn = 0; turn < MAX_SETTLE_TURNS; turn++) {
 		if (world->runnable)
 			run_next(world, NULL);
-		else if (!world->clock->shared_wait || !fire_due(world))
+		else if (!fire_due(world))
 			break;
 	}
 }
 
+void world_after_fast_calls(struct plh_world *world, struct plh_kernel *kernel)
+{
+	const struct ll_machine *machine = kernel->machine;
+	uint64_t next_ns = heap_first_ns(&world->heap);
+
+	/*
+	 * A kernel lets its own timers in now and then.  If it is the only one
+	 * that waits for its turn, and only to tell its deadline, it can wait on.
+	 */
+	world->fast_calls = 0;
+	if (!world->watched && world->runnable == kernel && !kernel->next_runnable &&
+	    kernel->ready && !machine->work_pending && !machine->submitted &&
+	    !machine->rx_kicks && (next_ns == LL_NEVER || next_ns > world_now(world)))
+		return;
+	world_settle(world);
+}
+
+/* --- Going in and out --- */
+
+int world_begin(struct plh_world *world)
+{
+	if (world->generation != fork_generation) {
+		plh_set_error("This process was forked from the one that runs this world: make a "
+			      "world of its own after fork().");
+		return PLH_FORKED;
+	}
+	if (world->callbacks && lock_is_mine(&world->lock)) {
+		plh_set_error("A callback (log, random, memory or transmit) must not run kernels: "
+			      "take a note and do it after the call has returned.");
+		return PLH_BUSY;
+	}
+	world_lock(world);
+	return PLH_OK;
+}
+
+void world_breathe(struct plh_world *world)
+{
+	uint32_t depth;
+
+	if (!__atomic_load_n(&world->lock.contenders, __ATOMIC_RELAXED))
+		return;
+	depth = lock_release_all(&world->lock);
+	/* A mutex is not fair: the thread that was woken needs time to take it. */
+	for (int i = 0; i < 100 && __atomic_load_n(&world->lock.contenders, __ATOMIC_RELAXED); i++)
+		sched_yield();
+	lock_restore(&world->lock, depth);
+}
+
 void world_end(struct plh_world *world)
 {
-	if (world->depth == 1)
+	if (world->lock.depth == 1)
 		world->clock->notify(world);
 	world_unlock(world);
 }

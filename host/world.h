@@ -6,10 +6,10 @@
 #ifndef PLH_WORLD_H
 #define PLH_WORLD_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "heap.h"
+#include "lock.h"
 #include "pylibos_host.h"
 
 #pragma GCC visibility push(hidden)
@@ -36,11 +36,7 @@ struct plh_world {
 	/* The virtual clock, which kernels read as it stands (ll_machine.clock_word). */
 	uint64_t clock_word __attribute__((aligned(64)));
 
-	/* --- The lock, see lock.c; it nests, for callbacks that call back --- */
-	pthread_mutex_t mutex;
-	pthread_t owner; /* 0: nobody */
-	uint32_t depth;
-	uint32_t contenders; /* threads that want in; atomic */
+	struct lock lock;
 	uint32_t callbacks; /* how many of the caller's functions are running now */
 
 	uint32_t generation; /* of the process, see fork.h */
@@ -73,17 +69,21 @@ struct plh_world {
 	int timer_fd; /* makes epoll_fd readable at the next deadline */
 	uint64_t timer_ns; /* what timer_fd is set to */
 	bool fd_used; /* plh_world_fd() was called: keep timer_fd right */
+	uint32_t watched; /* devices in epoll_fd */
 	uint32_t devices_removed; /* counts: what epoll reported may be gone */
 };
 
-/* --- lock.c --- */
-int lock_create(struct plh_world *world);
-void lock_destroy(struct plh_world *world);
-void world_lock(struct plh_world *world);
-void world_unlock(struct plh_world *world);
-/* Give up the lock in order to sleep, however deep it is nested; returns the depth. */
-uint32_t lock_release_all(struct plh_world *world);
-void lock_restore(struct plh_world *world, uint32_t depth);
+static inline void world_lock(struct plh_world *world)
+{
+	lock_take(&world->lock);
+}
+
+static inline void world_unlock(struct plh_world *world)
+{
+	lock_put(&world->lock);
+}
+
+/* --- world.c: going in and out --- */
 /* Let a thread in that wants in; for long runs. */
 void world_breathe(struct plh_world *world);
 /*
@@ -102,6 +102,8 @@ void world_end(struct plh_world *world);
 int world_wait(struct plh_world *world, struct wait *wait);
 /* Run everything that can run now; time does not pass. */
 void world_settle(struct plh_world *world);
+/* The same after WORLD_FAST_CALLS calls of a kernel, which is likely to be alone. */
+void world_after_fast_calls(struct plh_world *world, struct plh_kernel *kernel);
 void world_make_runnable(struct plh_world *world, struct plh_kernel *kernel);
 void world_forget_runnable(struct plh_world *world, struct plh_kernel *kernel);
 /* Something happened that shows that the world is not deadlocked. */

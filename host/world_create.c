@@ -20,7 +20,7 @@ static void free_world(struct plh_world *world)
 {
 	world->clock->close(world);
 	heap_free(&world->heap);
-	lock_destroy(world);
+	lock_destroy(&world->lock);
 	free(world);
 }
 
@@ -52,7 +52,7 @@ struct plh_world *plh_world_create(const struct plh_world_config *config)
 	world->runnable_end = &world->runnable;
 	world->kernels_end = &world->kernels;
 	world->done_end = &world->done;
-	lock_create(world);
+	lock_create(&world->lock);
 	if (world->clock->open(world)) {
 		free_world(world);
 		return NULL;

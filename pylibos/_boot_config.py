@@ -149,7 +149,7 @@ def fill_config(
         _set_memory(config, callbacks, _allocator(memory))
     if "\0" in cmdline:
         raise ValueError("A kernel command line holds no NUL.")
-    config.cmdline = os.fsencode(cmdline) if cmdline else None
+    config.cmdline = os.fsencode(f"printk.time=1 {cmdline}".rstrip())
     if log is not None:
         _set_log(config, callbacks, log)
     if random is not None:

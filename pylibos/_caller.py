@@ -7,13 +7,11 @@ it gets a Linux thread of that process, made on its first call and ended with it
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 import struct
 import weakref
 from collections.abc import Callable
-from ctypes import addressof, byref, c_int64, c_uint64
+from ctypes import addressof, byref, c_int64, c_uint64, c_void_p
 from typing import Any
 
 from greenlet import getcurrent
@@ -36,6 +34,7 @@ _THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND
 _pack = struct.Struct("6q").pack_into
 _ZEROS = [(0,) * (6 - count) for count in range(7)]
 _MAX_ERRNO = 4095
+_MAX_NUMBER = 1 << 31
 # Calls that return a descriptor: closed again if their caller was interrupted.
 _MAKES_DESCRIPTOR = frozenset(
     NUMBERS[name]
@@ -50,16 +49,19 @@ class Slot:
     Attributes:
         task: address of its struct ll_task.
         args, result: where arguments and the result go.
+        kernel_at, task_at, args_at, result_at: addresses, ready to be passed.
     """
 
-    __slots__ = ("args", "args_at", "owner", "result", "result_at", "task")
+    __slots__ = ("args", "args_at", "kernel_at", "owner", "result", "result_at", "task", "task_at")
 
-    def __init__(self, task: int, owner: Any) -> None:
+    def __init__(self, kernel: int, task: int, owner: Any) -> None:
         self.task = task
         self.args = (c_uint64 * 6)()
-        self.args_at = addressof(self.args)
         self.result = c_int64()
-        self.result_at = addressof(self.result)
+        self.kernel_at = c_void_p(kernel)
+        self.task_at = c_void_p(task)
+        self.args_at = c_void_p(addressof(self.args))
+        self.result_at = c_void_p(addressof(self.result))
         self.owner = owner
 
 
@@ -76,7 +78,8 @@ class Caller:
         self._leader = leader
         self._slots: dict[int, Slot] = {}
         self._orphans: list[Slot] = []
-        self._submit: Callable[..., int] = machine.library.plh_submit
+        # A function object without prototypes: what it is passed needs no conversion.
+        self._submit: Callable[..., int] = machine.library["plh_submit"]
 
     # --- Calls ---
 
@@ -104,6 +107,8 @@ class Caller:
             raise ValueError(
                 f"There is no system call named {name!r} on this processor; a number works, too."
             ) from None
+        if not 0 <= nr < _MAX_NUMBER:
+            raise ValueError(f"System call numbers are 0 to {_MAX_NUMBER - 1}, unlike {nr}.")
         slot = self._slots.get(id(getcurrent())) or self._enter()
         try:
             _pack(slot.args, 0, *args, *_ZEROS[len(args)])
@@ -111,7 +116,7 @@ class Caller:
         except (struct.error, IndexError):
             keep = convert(args)
             _pack(slot.args, 0, *keep.words)
-        status = self._submit(self._machine.handle, slot.task, nr, slot.args_at, slot.result_at)
+        status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
         if status:
             self._wait(slot, status, nr, deadline_ns)
         result = slot.result.value
@@ -126,7 +131,7 @@ class Caller:
         """
         slot = self._slots.get(id(getcurrent())) or self._enter()
         _pack(slot.args, 0, a, b, c, d, e, 0)
-        status = self._submit(self._machine.handle, slot.task, nr, slot.args_at, slot.result_at)
+        status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
         if status:
             self._wait(slot, status, nr, None)
         return slot.result.value
@@ -135,7 +140,7 @@ class Caller:
         """Make a system call with six numbers; see call()."""
         slot = self._slots.get(id(getcurrent())) or self._enter()
         _pack(slot.args, 0, a, b, c, d, e, f)
-        status = self._submit(self._machine.handle, slot.task, nr, slot.args_at, slot.result_at)
+        status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
         if status:
             self._wait(slot, status, nr, None)
         return slot.result.value
@@ -168,7 +173,7 @@ class Caller:
             if slot := slots.pop(key, None):
                 orphans.append(slot)
 
-        slot = Slot(task, weakref.ref(current, gone))
+        slot = Slot(machine.open_handle, task, weakref.ref(current, gone))
         slots[key] = slot
         if isinstance(current, ProgramGreenlet):
 
@@ -242,7 +247,3 @@ def fail(result: int, name: str | None = None) -> OSError:
     if name is None:
         return OSError(number, os.strerror(number))
     return OSError(number, os.strerror(number), name)
-
-
-EINTR = -errno.EINTR
-buffer_address = ctypes.addressof

@@ -57,25 +57,29 @@ class ThreadError(PylibosError):
 
 @dataclass(frozen=True)
 class WaitingTask:
-    """One Linux task that sleeps.
+    """One Linux task inside a system call that does not end.
 
     Attributes:
         kernel: name of its kernel.
-        report: the kernel's own line about it: thread id, name, state, call, where it waits.
+        pid: thread id.
+        call: name of the system call, or its number.
+        where: functions of the kernel in which it sleeps, the innermost first.
     """
 
     kernel: str
-    report: str
+    pid: int
+    call: str
+    where: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.kernel}: {self.report}"
+        return f"{self.kernel}: task {self.pid} in {self.call}(): {' < '.join(self.where)}"
 
 
 class DeadlockError(PylibosError):
     """A call waits in virtual time for something that can never happen.
 
     Attributes:
-        tasks: each task of the world that sleeps, and where.
+        tasks: each task of the world that sleeps in a call, and where.
     """
 
     def __init__(self, message: str, tasks: tuple[WaitingTask, ...]) -> None:

@@ -63,6 +63,7 @@ class Hub:
         self._programs: list[Program[Any]] = []
         self._failed: list[Program[Any]] = []
         self._thread: int | None = None
+        self._progress_ns = 0
         self.greenlet: greenlet | None = None
 
     # --- Programs ---
@@ -150,6 +151,8 @@ class Hub:
             return
         waiter = Waiter(machine, task)
         self._calls[task] = waiter
+        if not self._programs:
+            self._progress_ns = self._world.now_ns
         try:
             self._block(waiter, deadline_ns)
         except BaseException:
@@ -266,6 +269,7 @@ class Hub:
 
     def _wake(self, waiter: Waiter) -> None:
         if not waiter.ready:
+            self._progress_ns = self._world.now_ns
             waiter.ready = True
             self._ready.append(waiter)
 
@@ -284,16 +288,20 @@ class Hub:
                 self._wake(waiter)
         self._world.raise_callback_error()
         self._wake_dead()
-        if (
-            status == _abi.PLH_DEADLOCK
-            and not self._ready
-            and not any(waiter.ready for waiter in self._outer)
-        ):
+        if until == NEVER and self._stuck(status):
             raise deadlock(self._world)
         if status in (_abi.PLH_SIGNAL, _abi.PLH_PENDING):
             _check_signals()
         elif status in (_abi.PLH_BUSY, _abi.PLH_FORKED, _abi.PLH_ERROR):
             self._world.machines[0].fail(status)
+
+    def _stuck(self, status: int) -> bool:
+        """Whether nothing will ever become ready; kernels may chatter for ever all the same."""
+        if self._ready or any(waiter.ready for waiter in self._outer):
+            return False
+        if status == _abi.PLH_PENDING and self._world.virtual:
+            return self._world.now_ns - self._progress_ns > self._world.deadlock_ns
+        return status == _abi.PLH_DEADLOCK
 
     def _wake_dead(self) -> None:
         """Wake those who wait for a kernel that has died."""

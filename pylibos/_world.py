@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 NEVER = _abi.LL_NEVER
+_DAY_NS = 86_400_000_000_000
 
 
 @runtime_checkable
@@ -61,13 +62,15 @@ class World:
             ``Clock`` or a callable that returns nanoseconds.
         seed: of all random bytes of all kernels and links, 0 to 2**64 - 1.  None: 0 in a
             virtual world, the host's own randomness in any other.
-        start_ns: first value of a virtual clock.
-        deadlock_ns: how long virtual time may pass with nothing but kernel timers before a
-            blocked call counts as deadlocked; None: 24 hours.
+        start_ns: first value of a virtual clock; not 0, which the kernel's TCP takes for
+            "no time stamp".
+        deadlock_ns: how long virtual time may pass without any call ending before a blocked
+            call counts as deadlocked; None: 24 hours.
 
     Attributes:
         virtual: whether its clock is virtual.
         seed: as given, or 0.
+        deadlock_ns: as given, or 24 hours.
         hosts: host names that sockets of its kernels resolve, each with numeric addresses.
 
     Raises:
@@ -80,7 +83,7 @@ class World:
         clock: str | Clock | Callable[[], int] = "virtual",
         *,
         seed: int | None = None,
-        start_ns: int = 0,
+        start_ns: int = 1_000_000_000,
         deadlock_ns: int | None = None,
     ) -> None:
         self.handle: int | None = None
@@ -97,6 +100,7 @@ class World:
             seeded=seed is not None,
             deadlock_ns=deadlock_ns or 0,
         )
+        self.deadlock_ns = deadlock_ns or _DAY_NS
         if config.clock_kind == _abi.PLH_CLOCK_CALLBACK:
             self._set_clock(config, clock if isinstance(clock, Clock) else _Polled(clock))  # type: ignore[arg-type]
         self.handle = self._library.plh_world_create(byref(config))

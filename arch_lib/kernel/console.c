@@ -2,17 +2,36 @@
 /* The kernel's log goes to the host; so does what is written to /dev/console. */
 #include <linux/cdev.h>
 #include <linux/console.h>
+#include <linux/ctype.h>
 #include <linux/fs.h>
 #include <linux/init.h>
 #include <linux/kern_levels.h>
 #include <linux/major.h>
 #include <linux/minmax.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 #include "kernel.h"
 
+/* Each line starts with <level>; the host gets it as a number instead. */
 static void host_write(struct console *con, const char *text, unsigned int bytes)
 {
-	ll_log(text, bytes, LOGLEVEL_DEFAULT);
+	const char *end = text + bytes;
+
+	while (text < end) {
+		const char *newline = memchr(text, '\n', end - text);
+		const char *next = newline ? newline + 1 : end;
+		unsigned int level = LOGLEVEL_INFO;
+
+		if (*text == '<') {
+			for (level = 0, text++; text < next && isdigit(*text); text++)
+				level = level * 10 + *text - '0';
+			level &= 7;
+			if (text < next)
+				text++;
+		}
+		ll_log(text, next - text, level);
+		text = next;
+	}
 }
 
 static struct console host_console = {

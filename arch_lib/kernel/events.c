@@ -37,13 +37,13 @@ static void take_submissions(void)
 		next = list->next;
 		list->next = NULL;
 		list->flags &= ~LL_TASK_QUEUED;
-		if (list->flags & LL_TASK_INTERRUPT) {
-			/* Ends what sleeps interruptibly; see ll_return_work(). */
+		/* A call that has ended meanwhile cannot be interrupted. */
+		if (list->state == LL_TASK_USER || list->state == LL_TASK_DEAD)
+			list->flags &= ~LL_TASK_INTERRUPT;
+		/* Ends what sleeps interruptibly; see ll_return_work(). */
+		if (list->flags & LL_TASK_INTERRUPT)
 			set_tsk_thread_flag(task, TIF_NOTIFY_SIGNAL);
-			wake_up_state(task, TASK_INTERRUPTIBLE);
-		} else {
-			wake_up_process(task);
-		}
+		wake_up_state(task, TASK_INTERRUPTIBLE);
 	}
 }
 

@@ -232,11 +232,30 @@ static void ring_free(struct ll_ring *ring)
 	kvfree(ring);
 }
 
+/* The host must not find it on its lists any more. */
+static void forget_kicks(struct ll_netdev *shared)
+{
+	struct ll_netdev **at;
+
+	for (at = &ll_machine->tx_kicks; *at; at = &(*at)->next_tx)
+		if (*at == shared) {
+			*at = shared->next_tx;
+			break;
+		}
+	for (at = &ll_machine->rx_kicks; *at; at = &(*at)->next_rx)
+		if (*at == shared) {
+			*at = shared->next_rx;
+			break;
+		}
+}
+
 /* The host is done with the rings, the netdev is gone or was never there. */
 static void port_free(struct ll_port *port)
 {
 	unsigned int i;
 
+	if (port->shared)
+		forget_kicks(port->shared);
 	for (i = 0; i < port->queues; i++) {
 		struct ll_queue *q = &port->queue[i];
 

@@ -27,10 +27,14 @@ static long task_create(unsigned long flags, u64 __user *result)
 		return -EFAULT;
 	}
 	pid = kernel_clone(&args);
-	if (pid < 0)
+	if (pid < 0) {
 		kfree(host);
-	else
-		host->kernel_task = (unsigned long)find_task_by_vpid(pid);
+		return pid;
+	}
+	/* The host may submit a call before the task has run for the first time. */
+	rcu_read_lock();
+	host->kernel_task = (unsigned long)find_task_by_vpid(pid);
+	rcu_read_unlock();
 	return pid;
 }
 

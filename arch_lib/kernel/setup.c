@@ -31,7 +31,9 @@ asmlinkage int __ref ll_boot_on_stack(void)
 
 void __init setup_arch(char **cmdline_p)
 {
-	strscpy(boot_command_line, ll_machine->cmdline ?: "", COMMAND_LINE_SIZE);
+	/* The console learns each line's level by its prefix, see console.c. */
+	scnprintf(boot_command_line, COMMAND_LINE_SIZE, "console_msg_format=syslog %s",
+		  ll_machine->cmdline ?: "");
 	*cmdline_p = boot_command_line;
 
 	setup_initial_init_mm(_stext, _etext, _edata, _end);
