@@ -79,7 +79,9 @@ class Caller:
         self._slots: dict[int, Slot] = {}
         self._orphans: list[Slot] = []
         # A function object without prototypes: what it is passed needs no conversion.
-        self._submit: Callable[..., int] = machine.library["plh_submit"]
+        self._plain_submit: Callable[..., int] = machine.library["plh_submit"]
+        self._submit = self._plain_submit
+        machine.callers.add(self)
 
     # --- Calls ---
 
@@ -156,6 +158,15 @@ class Caller:
             if nr in _MAKES_DESCRIPTOR and slot.result.value >= 0 and machine.handle:
                 self.call(NUMBERS["close"], slot.result.value)
             raise
+
+    def raise_at_next_call(self) -> None:
+        """Make the next call raise what a callback raised meanwhile."""
+        self._submit = self._raise_callback_error
+
+    def _raise_callback_error(self, *args: Any) -> int:
+        self._submit = self._plain_submit
+        self._machine.world.raise_callback_error()
+        return self._plain_submit(*args)
 
     # --- Linux threads ---
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import warnings
 from collections.abc import Callable, Iterable
 from ctypes import byref
 from dataclasses import dataclass
@@ -264,12 +263,6 @@ class Kernel(Process):
         self.halt()
         if error is None and self._owns_world:
             self.world.hub.raise_failures()
-
-    def __del__(self) -> None:
-        machine = getattr(self, "_machine", None)
-        if machine is not None and machine.handle is not None and self._owns_world:
-            warnings.warn(f"{self!r} was never halted", ResourceWarning, source=self, stacklevel=2)
-            self.halt()
 
     def __repr__(self) -> str:
         state = "" if self._machine.handle is not None else " halted"

@@ -20,6 +20,8 @@ from pylibos._errors import AbiMismatch, LibraryNotFound
 
 HOST_LIBRARY = "libpylibos_host.so"
 IMAGE = "liblinux.so"
+# Where the library lies in a folder: installed, or as meson leaves it below build/host.
+_HOST_FOLDERS = ("", "host", "host/host")
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -39,7 +41,7 @@ def host() -> Any:
         LibraryNotFound: it is in none of the folders.
         AbiMismatch: it lacks a function of host/pylibos_host.h.
     """
-    tried = [path / name for path in _folders() for name in (HOST_LIBRARY, f"host/{HOST_LIBRARY}")]
+    tried = [path / below / HOST_LIBRARY for path in _folders() for below in _HOST_FOLDERS]
     path = next((path for path in tried if path.exists()), None)
     if path is None:
         raise LibraryNotFound(

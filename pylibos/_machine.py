@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from ctypes import byref, create_string_buffer
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakSet
 
 from pylibos import _abi
 from pylibos._callbacks import Callbacks
@@ -25,6 +26,7 @@ from pylibos._library import Image, host, last_error
 from pylibos._places import Places
 
 if TYPE_CHECKING:
+    from pylibos._caller import Caller
     from pylibos._world import World
 
 LOG_BYTES = 256 * 1024
@@ -58,7 +60,8 @@ class Machine:
         self.library = host()
         self.lock = threading.RLock()
         self.callbacks = Callbacks()
-        self.callbacks.on_error = world.wake
+        self.callbacks.on_error = self.callback_failed
+        self.callers: WeakSet[Caller] = WeakSet()
         self.at_close: list[Callable[[], None]] = []
         self.handle: int | None = None
         self._last_log = ""
@@ -75,6 +78,17 @@ class Machine:
         self.handle = handle
         self.spawner: int = self.library.plh_kernel_init_task(handle)
         world.machines.append(self)
+        try:
+            world.raise_callback_error()
+        except BaseException:
+            self.close()
+            raise
+
+    def callback_failed(self) -> None:
+        """A callback raised: let whoever waits or calls next raise it."""
+        self.world.wake()
+        for caller in self.callers:
+            caller.raise_at_next_call()
 
     def _free_place(self) -> None:
         if self._place is not None:
@@ -143,7 +157,7 @@ class Machine:
         if self.handle is None:
             return
         self.world.hub.kill_waiting(self)
-        for function in self.at_close:
+        for function in list(self.at_close):
             function()
         self._last_log = self.log()
         handle, self.handle = self.handle, None

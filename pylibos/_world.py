@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from ctypes import byref
 from types import TracebackType
@@ -106,7 +107,7 @@ class World:
         self.handle = self._library.plh_world_create(byref(config))
         if not self.handle:
             raise PylibosError(last_error())
-        self._callbacks.on_error = self.wake
+        self._callbacks.on_error = self._callback_failed
         self.machines: list[Machine] = []
         self.hosts: dict[str, list[str]] = {}
         self.hub = Hub(self)
@@ -200,6 +201,12 @@ class World:
         if self.handle is not None:
             self._library.plh_world_wake(self.handle)
 
+    def _callback_failed(self) -> None:
+        """A callback raised: let whoever waits or calls next in this world raise it."""
+        self.wake()
+        for machine in self.machines:
+            machine.callback_failed()
+
     def raise_callback_error(self) -> None:
         """Raise what a Python callback raised while C code called it, once."""
         self._callbacks.raise_error()
@@ -232,5 +239,9 @@ class World:
                 self.hub.raise_failures()
 
     def __del__(self) -> None:
-        if getattr(self, "handle", None) is not None:
-            self.close()
+        if getattr(self, "handle", None) is None:
+            return
+        names = ", ".join(machine.name for machine in getattr(self, "machines", ()))
+        if names:
+            warnings.warn(f"{names} was never halted", ResourceWarning, source=self, stacklevel=2)
+        self.close()

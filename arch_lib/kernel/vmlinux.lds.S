@@ -26,6 +26,12 @@ jiffies = jiffies_64;
 
 SECTIONS
 {
+	/*
+	 * Its self-test at boot measures how a clock jitters, and takes for ever
+	 * with one that stands still.  Random numbers come from the host.
+	 */
+	/DISCARD/ : { *jitterentropy-kcapi.o(.initcall*) }
+
 	. = SIZEOF_HEADERS;
 
 	.hash : { *(.hash) } :text

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fixtures: kernels of every build that is to be tested.
+
+``PYLIBOS_BUILDS`` names the builds ("6.12-defconfig 7.3-lean"); ``make test`` sets it.  Without
+it all builds that are there count.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import pylibos
+
+DEBUG = "debug"
+
+
+@dataclass(frozen=True)
+class Build:
+    """A kernel build to test: the arguments of boot()."""
+
+    kernel: str
+    profile: str
+
+    def __str__(self) -> str:
+        return f"{self.kernel}-{self.profile}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"kernel": self.kernel, "profile": self.profile}
+
+
+def builds() -> list[Build]:
+    """The builds to test, the default one first."""
+    if wanted := os.environ.get("PYLIBOS_BUILDS"):
+        pairs = [name.rpartition("-") for name in wanted.split()]
+        return [Build(kernel, profile) for kernel, _, profile in pairs]
+    found = [Build(image.kernel, image.profile) for image in pylibos.images()]
+    return sorted(found, key=lambda build: (build.kernel, build.profile))
+
+
+def main_builds() -> list[Build]:
+    """One build of each kernel: the default profile where there is one."""
+    best: dict[str, Build] = {}
+    for build in builds():
+        if build.profile == "defconfig" or (build.profile != DEBUG and build.kernel not in best):
+            best[build.kernel] = build
+    return list(best.values())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "any_build" in metafunc.fixturenames:
+        chosen = [build for build in builds() if build.profile != DEBUG]
+        metafunc.parametrize("any_build", chosen or [None], ids=str, indirect=True)
+    if "build" in metafunc.fixturenames:
+        metafunc.parametrize("build", main_builds() or [None], ids=str, indirect=True)
+    if "one_build" in metafunc.fixturenames:
+        metafunc.parametrize("one_build", main_builds()[:1] or [None], ids=str, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if {"build", "any_build", "one_build"} & set(names):
+            item.add_marker(pytest.mark.kernel)
+
+
+def _need(build: Build | None) -> Build:
+    if build is None:
+        pytest.fail("No kernel is built; run 'make liblinux.so'.")
+    return build
+
+
+@pytest.fixture
+def build(request: pytest.FixtureRequest) -> Build:
+    """One build of each kernel."""
+    return _need(request.param)
+
+
+@pytest.fixture
+def any_build(request: pytest.FixtureRequest) -> Build:
+    """Every build but debug ones."""
+    return _need(request.param)
+
+
+@pytest.fixture
+def one_build(request: pytest.FixtureRequest) -> Build:
+    """The default build only, for what does not depend on the kernel."""
+    return _need(request.param)
+
+
+@pytest.fixture
+def boot(build: Build) -> Iterator[Callable[..., pylibos.Kernel]]:
+    """boot() of a build; its kernels are halted at the end."""
+    yield from _booter(build)
+
+
+@pytest.fixture
+def boot_one(one_build: Build) -> Iterator[Callable[..., pylibos.Kernel]]:
+    """boot() of the default build."""
+    yield from _booter(one_build)
+
+
+def _booter(build: Build) -> Iterator[Callable[..., pylibos.Kernel]]:
+    kernels: list[pylibos.Kernel] = []
+
+    def start(**options: Any) -> pylibos.Kernel:
+        kernel = pylibos.boot(**{**build.options, **options})
+        kernels.append(kernel)
+        return kernel
+
+    yield start
+    for kernel in reversed(kernels):
+        kernel.halt()
+
+
+@pytest.fixture
+def kernel(boot: Callable[..., pylibos.Kernel]) -> pylibos.Kernel:
+    """A fresh kernel in virtual time."""
+    return boot()
+
+
+@pytest.fixture
+def pair(
+    boot: Callable[..., pylibos.Kernel],
+) -> Iterator[tuple[pylibos.Kernel, pylibos.Kernel, pylibos.Link]]:
+    """Two kernels of one virtual world, and a link of 10 ms between them."""
+    with pylibos.World(seed=1) as world:
+        a, b = boot(world=world, name="a"), boot(world=world, name="b")
+        link = a.link_to(b, subnet=["10.0.0.0/24", "fd00::/64"], delay_ms=10)
+        yield a, b, link
