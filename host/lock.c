@@ -91,7 +91,7 @@ void lock_take(struct lock *lock)
 		return;
 	__atomic_add_fetch(&lock->contenders, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&lock->mutex);
-	if (lock->bias)
+	if (__atomic_load_n(&lock->bias, __ATOMIC_RELAXED))
 		end_bias(lock);
 	__atomic_sub_fetch(&lock->contenders, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&lock->owner, self, __ATOMIC_RELAXED);

@@ -59,9 +59,10 @@ static inline bool lock_is_mine(const struct lock *lock)
 /* Take it if the bias says so; false: nothing has happened, or it is mine already. */
 static inline bool lock_enter(struct lock *lock)
 {
-	struct lock_bias *bias = __atomic_load_n(&lock->bias, __ATOMIC_RELAXED);
+	struct lock_bias *bias = __atomic_load_n(&lock->bias, __ATOMIC_ACQUIRE);
 
-	if (!bias || bias->thread != pthread_self() || lock->owner)
+	if (!bias || bias->thread != pthread_self() ||
+	    __atomic_load_n(&lock->owner, __ATOMIC_RELAXED))
 		return false;
 	__atomic_store_n(&bias->inside, 1, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the other side's membarrier() pairs */
@@ -78,7 +79,7 @@ static inline bool lock_enter(struct lock *lock)
 
 static inline void lock_leave_biased(struct lock *lock)
 {
-	struct lock_bias *bias = lock->bias;
+	struct lock_bias *bias = __atomic_load_n(&lock->bias, __ATOMIC_RELAXED);
 
 	/* Whoever ends the bias waits for inside to become 0: its pointer is ours. */
 	if (!bias)

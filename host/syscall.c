@@ -68,13 +68,12 @@ static int go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *r
 	struct call *call;
 
 	exit = kernel_serve(kernel, exit);
-	while (exit == LL_EXIT_DONE && kernel->machine->done != task) {
-		/* The call of another task has ended first. */
-		call_done(kernel, kernel->machine->done);
-		exit = kernel_enter(kernel, NULL);
-	}
 	world_progress(world);
-	if (exit == LL_EXIT_DONE) {
+	if (exit == LL_EXIT_DONE && kernel->machine->done != task) {
+		/* Ours blocks and the call of another task has ended: who waits for it goes first. */
+		call_done(kernel, kernel->machine->done);
+		world_make_runnable(world, kernel);
+	} else if (exit == LL_EXIT_DONE) {
 		bool dead = task->state == LL_TASK_DEAD;
 
 		*ret = dead ? 0 : task->ret;

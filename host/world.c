@@ -238,6 +238,11 @@ void world_after_fast_calls(struct plh_world *world, struct plh_kernel *kernel)
 	 * that waits for its turn, and only to tell its deadline, it can wait on.
 	 */
 	world->fast_calls = 0;
+	kernel->waits++; /* it must not be halted under our feet */
+	world_breathe(world);
+	kernel->waits--;
+	if (kernel->state != PLH_KERNEL_RUNNING)
+		return;
 	if (!world->watched && world->runnable == kernel && !kernel->next_runnable &&
 	    kernel->ready && !machine->work_pending && !machine->submitted &&
 	    !machine->rx_kicks && (next_ns == LL_NEVER || next_ns > world_now(world)))

@@ -413,6 +413,7 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_world_next_done": (c_void_p, (c_void_p,)),
     "plh_world_fd": (c_int, (c_void_p,)),
     "plh_world_wake": (None, (c_void_p,)),
+    "plh_world_set_slice": (None, (c_void_p, c_uint64)),
     "plh_kernel_boot": (c_void_p, (c_void_p, c_void_p, c_void_p)),
     "plh_kernel_halt": (None, (c_void_p,)),
     "plh_kernel_state": (c_int, (c_void_p,)),

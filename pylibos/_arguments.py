@@ -128,6 +128,11 @@ def c_int(value: Any) -> int:
     return number
 
 
+def nanoseconds(seconds: float) -> int:
+    """Turn seconds into ns, to the nearest, but never a positive time into none."""
+    return max(round(seconds * 1e9), 1) if seconds > 0 else 0
+
+
 def bytes_address(data: bytes) -> int:
     """Address of the bytes of a bytes object, which the caller keeps alive."""
     return id(data) + _BYTES_OFFSET

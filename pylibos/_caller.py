@@ -8,6 +8,7 @@ it gets a Linux thread of that process, made on its first call and ended with it
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import weakref
 from collections.abc import Callable
@@ -35,6 +36,8 @@ _pack = struct.Struct("6q").pack_into
 _ZEROS = [(0,) * (6 - count) for count in range(7)]
 _MAX_ERRNO = 4095
 _MAX_NUMBER = 1 << 31
+_SIG_IGN = 1
+_GETTID = NUMBERS["gettid"]
 # Calls that return a descriptor: closed again if their caller was interrupted.
 _MAKES_DESCRIPTOR = frozenset(
     NUMBERS[name]
@@ -151,6 +154,11 @@ class Caller:
         """The call did not end at once."""
         machine = self._machine
         if status != _abi.PLH_PENDING:
+            if _abi.ll_task.from_address(slot.task).state == _abi.LL_TASK_DEAD:
+                self._slots.pop(id(getcurrent()), None)
+                raise ProcessLookupError(
+                    3, f"A signal has ended this thread's task (in call {nr} or before)"
+                )
             machine.fail(status)
         try:
             machine.world.hub.wait_call(machine, slot.task, slot.result, deadline_ns)
@@ -214,9 +222,8 @@ class Caller:
 
     @property
     def pid(self) -> int:
-        """Thread id of the calling thread's task, in the initial pid namespace."""
-        slot = self._slots.get(id(getcurrent())) or self._enter()
-        return int(_abi.ll_task.from_address(slot.task).pid)
+        """Thread id of the calling thread's task, in its pid namespace."""
+        return self.call(_GETTID)
 
     @property
     def pending_signals(self) -> set[int]:
@@ -245,6 +252,19 @@ def create_task(machine: Machine, parent: int, flags: int) -> int:
     if error.value < 0:
         raise OSError(-error.value, f"A Linux task could not be made: {last_error()}")
     raise PylibosError(last_error())
+
+
+def ignore_sigpipe(machine: Machine) -> None:
+    """Let process 1 ignore SIGPIPE, as CPython does; what is cloned from it inherits that."""
+    action = (c_uint64 * 4)(_SIG_IGN)
+    args = (c_uint64 * 6)(signal.SIGPIPE, addressof(action), 0, 8)
+    result = c_int64()
+    number = NUMBERS["rt_sigaction"]
+    status = machine.library.plh_submit(
+        machine.open_handle, machine.spawner, number, args, byref(result)
+    )
+    if status:
+        machine.fail(status)
 
 
 def fail(result: int, name: str | None = None) -> OSError:

@@ -55,6 +55,10 @@ class ThreadError(PylibosError):
     """Another thread waits in this world, and its clock allows only one."""
 
 
+# How many waiting tasks the text of a DeadlockError names.
+_SHOWN = 20
+
+
 @dataclass(frozen=True)
 class WaitingTask:
     """One Linux task inside a system call that does not end.
@@ -83,7 +87,9 @@ class DeadlockError(PylibosError):
     """
 
     def __init__(self, message: str, tasks: tuple[WaitingTask, ...]) -> None:
-        lines = [message, *(f"  {task}" for task in tasks)]
+        lines = [message, *(f"  {task}" for task in tasks[:_SHOWN])]
+        if len(tasks) > _SHOWN:
+            lines.append(f"  and {len(tasks) - _SHOWN} more")
         super().__init__("\n".join(lines))
         self.tasks = tasks
 

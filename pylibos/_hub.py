@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 NEVER = _abi.LL_NEVER
-# Wall time after which a wait looks for Python signal handlers, in ns.
-_BUDGET_NS = 50_000_000
+# Wall time after which a wait looks for Python's signal handlers, in ns.
+SLICE_NS = 50_000_000
 _check_signals = ctypes.pythonapi.PyErr_CheckSignals
 
 
@@ -214,7 +214,7 @@ class Hub:
                 return
             # It sleeps uninterruptibly: that ends, but may need time to pass.
             until = self._library.plh_world_next_ns(self._world.open_handle)
-            self._library.plh_world_run(self._world.open_handle, until, _BUDGET_NS, 1)
+            self._library.plh_world_run(self._world.open_handle, until, SLICE_NS, 1)
             status = self._library.plh_poll(machine.handle, task, byref(result))
 
     def _block(self, waiter: Waiter, deadline_ns: int | None = None) -> None:
@@ -277,7 +277,7 @@ class Hub:
         """Run the world until some call ends, a timer is due, or the budget is used up."""
         handle, library = self._world.open_handle, self._library
         until = self.next_timer_ns()
-        status = library.plh_world_run(handle, until, _BUDGET_NS, 1)
+        status = library.plh_world_run(handle, until, SLICE_NS, 1)
         while task := library.plh_world_next_done(handle):
             if waiter := self._calls.pop(task, None):
                 self._wake(waiter)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pylibos import _abi, _device, _dmesg, _pyroute
 from pylibos._boot_config import Allocator, LogSink, fill_config
-from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task
+from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task, ignore_sigpipe
 from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
 from pylibos._errors import PylibosError
 from pylibos._library import Image, open_image
@@ -67,6 +67,7 @@ class Kernel(Process):
         self._owns_world = owns_world
         self.name = machine.name
         flags = CLONE_VM | CLONE_FILES | CLONE_FS
+        ignore_sigpipe(machine)
         super().__init__(machine, create_task(machine, machine.spawner, flags))
         self.sysctl = Sysctl(self)
 

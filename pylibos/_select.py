@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from pylibos._arguments import bytes_address, pin
+from pylibos._arguments import bytes_address, nanoseconds, pin
 from pylibos._caller import fail
 from pylibos._syscalls import NUMBERS
 
@@ -101,7 +101,7 @@ class Poll:
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         """Wait for up to timeout ms; return (descriptor, events) of what is ready."""
-        limit = None if timeout is None or timeout < 0 else math.ceil(timeout * 1e6)
+        limit = None if timeout is None or timeout < 0 else nanoseconds(timeout / 1000)
         wanted = list(self._wanted.items())
         came = ppoll(self._process, wanted, limit)
         return [(fd, events) for (fd, _), events in zip(wanted, came, strict=True) if events]
@@ -165,7 +165,7 @@ class Epoll:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
         deadline = None
         if timeout is not None and timeout >= 0:
-            deadline = self.process.now_ns + math.ceil(timeout * 1e9)
+            deadline = self.process.now_ns + nanoseconds(timeout)
         room = bytearray(_EVENT.size * maxevents)
         address, keep = pin(room)
         while True:
@@ -238,7 +238,7 @@ class WaitCalls:
         for items, events in zip(lists, (POLLIN, POLLOUT, POLLPRI), strict=True):
             for _, fd in items:
                 wanted[fd] = wanted.get(fd, 0) | events
-        limit = None if timeout is None else math.ceil(timeout * 1e9)
+        limit = None if timeout is None else nanoseconds(timeout)
         came = dict(zip(wanted, ppoll(process, list(wanted.items()), limit), strict=True))
         if any(events & POLLNVAL for events in came.values()):
             raise OSError(9, "Bad file descriptor")

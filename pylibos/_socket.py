@@ -17,6 +17,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 import warnings
 from collections.abc import Callable
 from ctypes import addressof, c_uint32, create_string_buffer
@@ -248,7 +249,7 @@ class Socket(Transfer, socket.socket):
         )
 
     def __del__(self) -> None:
-        if self._fd < 0:
+        if self._fd < 0 or sys.is_finalizing():
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         if self._process.alive():

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Callable, Iterable
 from ctypes import addressof, c_uint32, create_string_buffer
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pylibos._address import pack_address, unpack_address
 from pylibos._ancillary import Message, pack_control
-from pylibos._arguments import address_of, bytes_address, c_int, new_bytes, pin
+from pylibos._arguments import address_of, bytes_address, c_int, nanoseconds, new_bytes, pin
 from pylibos._caller import fail
 from pylibos._syscalls import NUMBERS
 
@@ -51,7 +50,7 @@ class Transfer:
         """When a call that starts now times out, in ns of the kernel's clock."""
         if not self._timeout:
             return None
-        return self._process.now_ns + math.ceil(self._timeout * 1e9)
+        return self._process.now_ns + nanoseconds(self._timeout)
 
     def _wait_ready(self, events: int, deadline_ns: int | None) -> None:
         """Wait until the socket is ready; TimeoutError if it is not in time."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, runtime_che
 from pylibos import _abi
 from pylibos._callbacks import Callbacks, callback_type
 from pylibos._errors import PylibosError
-from pylibos._hub import Hub
+from pylibos._hub import SLICE_NS, Hub
 from pylibos._library import host, last_error
 from pylibos._program import Program
 
@@ -107,6 +107,7 @@ class World:
         self.handle = self._library.plh_world_create(byref(config))
         if not self.handle:
             raise PylibosError(last_error())
+        self._library.plh_world_set_slice(self.handle, SLICE_NS)
         self._callbacks.on_error = self._callback_failed
         self.machines: list[Machine] = []
         self.hosts: dict[str, list[str]] = {}
@@ -137,10 +138,8 @@ class World:
         def wait(_opaque: int | None, deadline_ns: int) -> None:
             clock.wait(None if deadline_ns == NEVER else deadline_ns)
 
-            config.clock = self._callbacks.make(
-                callback_type(_abi.plh_world_config, "clock"), now, lambda: last
-            )
-
+        clock_type = callback_type(_abi.plh_world_config, "clock")
+        config.clock = self._callbacks.make(clock_type, now, lambda: last)
         config.wait = self._callbacks.make(callback_type(_abi.plh_world_config, "wait"), wait)
 
     @property
@@ -158,7 +157,7 @@ class World:
 
     @property
     def next_event_ns(self) -> int | None:
-        """When a kernel, a link or a program next wants to run; None: never."""
+        """When a kernel, a link or a program next wants to run: now, later, or None: never."""
         when: int = self._library.plh_world_next_ns(self.open_handle)
         when = min(when, self.hub.next_timer_ns())
         return None if when == NEVER else when

@@ -33,7 +33,7 @@ PRODUCTS = ("liblinux.so", "liblinux.so.debug", "kernel.config", "kernel.json")
 OWN_FILES = ("build_kernel.py", "kbuild.py", "kernel_config.py", "link_tree.py")
 
 # Objects to expect before a profile has been built once on this machine.
-FIRST_GUESS = {"lean": 750, "defconfig": 1700, "debug": 1800}
+FIRST_GUESS = {"lean": 540, "defconfig": 1700, "debug": 1800}
 
 
 @dataclass(frozen=True)

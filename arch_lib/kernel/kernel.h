@@ -54,6 +54,7 @@ void ll_events(void);
 bool ll_events_wanted(void);
 extern u64 ll_deadline; /* of the clock event device, on the host's clock */
 void ll_timer_event(void); /* time.c: fire it if it is due */
+void ll_clock_init(void);
 
 /* --- signal.c --- */
 void ll_return_work(struct ll_task *host);

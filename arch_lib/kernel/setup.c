@@ -25,6 +25,7 @@ EXPORT_SYMBOL(ll_zero_page);
 asmlinkage int __ref ll_boot_on_stack(void)
 {
 	init_task.thread.stack = ll_machine->stacks;
+	ll_clock_init();
 	start_kernel();
 	unreachable();
 }

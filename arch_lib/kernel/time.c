@@ -12,7 +12,7 @@
 #include "kernel.h"
 
 u64 ll_deadline = LL_NEVER;
-static u64 clock_at_boot;
+static u64 clock_at_boot; /* the kernel's own time 0 */
 
 static u64 clock_read(struct clocksource *cs)
 {
@@ -37,6 +37,12 @@ static int timer_stop(struct clock_event_device *evt)
 {
 	ll_deadline = LL_NEVER;
 	return 0;
+}
+
+/* Before the first line of log, whose time is counted from here. */
+void __init ll_clock_init(void)
+{
+	clock_at_boot = ll_clock();
 }
 
 /* Counts in nanoseconds, exactly: mult and shift say so. */
@@ -65,7 +71,6 @@ void ll_timer_event(void)
 
 void __init time_init(void)
 {
-	clock_at_boot = ll_clock();
 	clocksource_register_hz(&host_clock, NSEC_PER_SEC);
 	host_timer.cpumask = cpumask_of(0);
 	clockevents_register_device(&host_timer);

@@ -34,14 +34,18 @@ static double library(const struct subject *subject, plh_task *other, const int 
 	plh_task *task = subject->task;
 	uint64_t started = now_ns();
 
+	start(subject, other, SYS_read, (uint64_t)there[0]);
 	for (int i = 0; i < TRIPS; i++) {
-		start(subject, other, SYS_read, (uint64_t)there[0]);
+		/* As the two threads of the native one do: write, then block in read. */
 		call(subject, SYS_write, (uint64_t)there[1], (uint64_t)&byte, 1, 0, 0, 0);
-		finish(subject, other);
 		start(subject, task, SYS_read, (uint64_t)back[0]);
+		finish(subject, other);
 		call_on(subject, other, SYS_write, (uint64_t)back[1], (uint64_t)&byte, 1, 0, 0, 0);
+		start(subject, other, SYS_read, (uint64_t)there[0]);
 		finish(subject, task);
 	}
+	call(subject, SYS_write, (uint64_t)there[1], (uint64_t)&byte, 1, 0, 0, 0);
+	finish(subject, other);
 	return (double)(now_ns() - started) / TRIPS;
 }
 
