@@ -33,9 +33,9 @@
 #include <stdint.h>
 #endif
 
-#define LL_MAGIC 0x4c4f534fu /* "OSOL" */
+#define LL_MAGIC       0x4c4f534fu /* "OSOL" */
 #define LL_ABI_VERSION 1u /* any change of layout or meaning counts up */
-#define LL_NEVER (~(uint64_t)0) /* a deadline that does not come */
+#define LL_NEVER       (~(uint64_t)0) /* a deadline that does not come */
 
 /* Why the kernel left, and what the host does before it enters again. */
 enum ll_exit {
@@ -72,7 +72,7 @@ enum ll_exit {
 /* ll_machine.flags */
 #define LL_CLOCK_VIRTUAL 1u /* the clock stands still while the kernel runs */
 #define LL_CLOCK_BY_EXIT 2u /* read the clock by LL_EXIT_CLOCK */
-#define LL_LOG_DISABLE 4u /* no LL_EXIT_LOG; the log stays in dmesg */
+#define LL_LOG_DISABLE	 4u /* no LL_EXIT_LOG; the log stays in dmesg */
 
 struct ll_task;
 struct ll_netdev;
@@ -134,19 +134,22 @@ enum ll_task_state {
 	LL_TASK_USER = 0, /* outside: a call may be submitted */
 	LL_TASK_SUBMITTED = 1, /* written by the host, with nr and args */
 	LL_TASK_CALL = 2, /* inside a call, running or blocked */
-	LL_TASK_DEAD = 3, /* ended; the structure is gone at the next entry */
+	LL_TASK_DEAD = 3, /* ended; submitted once more, the structure is freed */
 };
 
 /* ll_task.flags */
-#define LL_TASK_REMOTE 1u /* host: pointers are reached by LL_EXIT_COPY */
+#define LL_TASK_REMOTE	  1u /* host: pointers are reached by LL_EXIT_COPY */
 #define LL_TASK_INTERRUPT 2u /* host: end the call in flight with -EINTR */
-#define LL_TASK_QUEUED 4u /* host: is on ll_machine.submitted */
-#define LL_TASK_RESTART 8u /* kernel: -EINTR came from a signal whose action
+#define LL_TASK_QUEUED	  4u /* host: is on ll_machine.submitted */
+#define LL_TASK_RESTART \
+	8u /* kernel: -EINTR came from a signal whose action
 			    * asks for a restart (SA_RESTART) */
 
 /*
  * One Linux task, lent to the host.  Allocated by the kernel when the task is
- * created (LL_SYS_TASK_CREATE) and freed after it ended.  A call: set nr and
+ * created (LL_SYS_TASK_CREATE).  When the task has ended, by itself or by a
+ * signal, an LL_EXIT_DONE says so with state LL_TASK_DEAD; the host gives the
+ * structure back by submitting it in that state.  A call: set nr and
  * args, then call(), or state = LL_TASK_SUBMITTED, put it on
  * ll_machine.submitted, and enter().  One call at a time.
  */
@@ -204,13 +207,13 @@ enum ll_sys {
 #define LL_DESC_NEXT 1u /* the frame goes on in the next descriptor */
 /* ll_desc.csum_flags, as virtio_net_hdr.flags */
 #define LL_CSUM_NEEDED 1u /* fill in the checksum from csum_start */
-#define LL_CSUM_VALID 2u /* the checksum has been verified */
+#define LL_CSUM_VALID  2u /* the checksum has been verified */
 /* ll_desc.gso_type, as virtio_net_hdr.gso_type */
-#define LL_GSO_NONE 0u
-#define LL_GSO_TCPV4 1u
-#define LL_GSO_TCPV6 4u
+#define LL_GSO_NONE   0u
+#define LL_GSO_TCPV4  1u
+#define LL_GSO_TCPV6  4u
 #define LL_GSO_UDP_L4 5u
-#define LL_GSO_ECN 0x80u
+#define LL_GSO_ECN    0x80u
 
 /* One piece of a frame.  The fields from csum_flags on count in the first piece. */
 struct ll_desc {
@@ -258,9 +261,9 @@ struct ll_ring {
 
 /* ll_netdev_config.features */
 #define LL_NETDEV_CSUM 1u /* host takes LL_CSUM_NEEDED frames */
-#define LL_NETDEV_TSO 2u /* host takes LL_GSO_TCPV4/6 frames */
-#define LL_NETDEV_USO 4u /* host takes LL_GSO_UDP_L4 frames */
-#define LL_NETDEV_SG 8u /* host takes frames of several pieces */
+#define LL_NETDEV_TSO  2u /* host takes LL_GSO_TCPV4/6 frames */
+#define LL_NETDEV_USO  4u /* host takes LL_GSO_UDP_L4 frames */
+#define LL_NETDEV_SG   8u /* host takes frames of several pieces */
 
 /* Shared by both sides; allocated by the kernel with the device. */
 struct ll_netdev {

@@ -17,7 +17,7 @@
 #include <pylibos_host.h>
 
 #define DELAY_NS 10000000u
-#define PORT 7
+#define PORT	 7
 
 static struct plh_world *world;
 

@@ -7,35 +7,10 @@
 #include "call.h"
 #include "error.h"
 
-static void link_call(struct call *call, struct call **list)
-{
-	call->next = *list;
-	call->link = list;
-	if (call->next)
-		call->next->link = &call->next;
-	*list = call;
-}
-
-static void unlink_call(struct call *call)
-{
-	*call->link = call->next;
-	if (call->next)
-		call->next->link = call->link;
-}
-
-struct call *call_known(struct plh_kernel *kernel, plh_task *task)
-{
-	/* Tasks that are gone must not be looked at; there are hardly any. */
-	for (struct call *call = kernel->calls_dead; call; call = call->next)
-		if (call->task == task)
-			return call;
-	return (struct call *)task->opaque;
-}
-
 struct call *call_of_task(struct plh_kernel *kernel, plh_task *task)
 {
 	struct plh_world *world = kernel->world;
-	struct call *call = call_known(kernel, task);
+	struct call *call = call_known(task);
 
 	if (call)
 		return call;
@@ -50,7 +25,11 @@ struct call *call_of_task(struct plh_kernel *kernel, plh_task *task)
 	call->task = task;
 	/* The number only breaks ties, and no two tasks get the same. */
 	event_init(&call->deadline, EVENT_CALL, world->call_number++);
-	link_call(call, &kernel->calls_known);
+	call->next = kernel->calls_known;
+	call->link = &kernel->calls_known;
+	if (call->next)
+		call->next->link = &call->next;
+	kernel->calls_known = call;
 	task->opaque = (uint64_t)call;
 	return call;
 }
@@ -59,7 +38,9 @@ static void call_free(struct call *call)
 {
 	call_forget_done(call);
 	heap_remove_source(&call->kernel->world->heap, &call->deadline);
-	unlink_call(call);
+	*call->link = call->next;
+	if (call->next)
+		call->next->link = call->link;
 	free(call);
 }
 
@@ -137,22 +118,9 @@ void call_done(struct plh_kernel *kernel, struct ll_task *task)
 		kernel->init_task = task;
 		return;
 	}
-	call = (struct call *)task->opaque;
-	if (!call)
-		return;
-	if (task->state == LL_TASK_DEAD) {
-		/* This exit is the last chance to look at the structure. */
-		call->task_dead = true;
-		unlink_call(call);
-		link_call(call, &kernel->calls_dead);
-		if (call->state == CALL_FLIGHT)
-			finish(call, 0);
-		else if (call->state == CALL_NONE)
-			call_free(call);
-		return;
-	}
-	if (call->state == CALL_FLIGHT)
-		finish(call, task->ret);
+	call = call_known(task);
+	if (call && call->state == CALL_FLIGHT)
+		finish(call, task->state == LL_TASK_DEAD ? -ESRCH : task->ret);
 }
 
 int call_take(struct call *call, int64_t *ret)
@@ -164,25 +132,35 @@ int call_take(struct call *call, int64_t *ret)
 	call->state = CALL_NONE;
 	call->timed_out = false;
 	call_forget_done(call);
-	if (call->task_dead)
-		call_free(call);
 	return status;
 }
 
-/* --- Ending it early --- */
+/* --- Telling the kernel about a task --- */
+
+void call_enqueue(struct plh_kernel *kernel, plh_task *task)
+{
+	if (!(task->flags & LL_TASK_QUEUED)) {
+		task->flags |= LL_TASK_QUEUED;
+		task->next = kernel->machine->submitted;
+		kernel->machine->submitted = task;
+	}
+	world_make_runnable(kernel->world, kernel);
+}
 
 void call_request_interrupt(struct call *call)
 {
-	struct ll_machine *machine = call->kernel->machine;
-	plh_task *task = call->task;
+	call->task->flags |= LL_TASK_INTERRUPT;
+	call_enqueue(call->kernel, call->task);
+}
 
-	task->flags |= LL_TASK_INTERRUPT;
-	if (!(task->flags & LL_TASK_QUEUED)) {
-		task->flags |= LL_TASK_QUEUED;
-		task->next = machine->submitted;
-		machine->submitted = task;
-	}
-	world_make_runnable(call->kernel->world, call->kernel);
+void call_give_back(struct plh_kernel *kernel, plh_task *task)
+{
+	struct call *call = call_known(task);
+
+	if (call)
+		call_free(call);
+	task->opaque = 0;
+	call_enqueue(kernel, task);
 }
 
 void call_deadline(struct event *event)
@@ -213,6 +191,4 @@ void calls_free(struct plh_kernel *kernel)
 {
 	while (kernel->calls_known)
 		call_free(kernel->calls_known);
-	while (kernel->calls_dead)
-		call_free(kernel->calls_dead);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the host knows about a task whose call did not end at once; found through
- * ll_task.opaque.  It outlives the task, since a call may end with it.
+ * ll_task.opaque.
  */
 #ifndef PLH_CALL_H
 #define PLH_CALL_H
@@ -20,23 +20,29 @@ struct call {
 	struct plh_kernel *kernel;
 	plh_task *task;
 	struct event deadline; /* EVENT_CALL */
-	struct call *next, **link; /* kernel->calls_known or calls_dead */
+	struct call *next, **link; /* kernel->calls_known */
 	struct call *next_done, **done_link; /* world->done; done_link NULL: not on it */
 	struct wait *wait; /* the thread that waits for it, or NULL */
 	int64_t ret;
 	enum call_state state;
 	bool timed_out; /* its deadline came */
-	bool task_dead; /* ll_task is gone */
 };
 
 /* The task's, made if there is none; NULL and an error. */
 struct call *call_of_task(struct plh_kernel *kernel, plh_task *task);
 /* As above, but NULL if there is none. */
-struct call *call_known(struct plh_kernel *kernel, plh_task *task);
+static inline struct call *call_known(const plh_task *task)
+{
+	return (struct call *)task->opaque;
+}
+/* The task has ended and nobody waits for it: its structure goes back to the kernel. */
+void call_give_back(struct plh_kernel *kernel, plh_task *task);
 /* Take the result of a call that has ended. */
 int call_take(struct call *call, int64_t *ret);
 /* Off the list of calls that ended. */
 void call_forget_done(struct call *call);
+/* Put the task on ll_machine.submitted. */
+void call_enqueue(struct plh_kernel *kernel, plh_task *task);
 /* Ask the kernel to end the call in flight. */
 void call_request_interrupt(struct call *call);
 

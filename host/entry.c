@@ -235,6 +235,8 @@ void kernel_left(struct plh_kernel *kernel, int exit)
 	case LL_EXIT_IDLE:
 		heap_set(&world->heap, &kernel->event,
 			 believable_deadline(kernel, machine->deadline_ns));
+		if (!machine->submitted && !machine->rx_kicks)
+			world_forget_runnable(world, kernel);
 		break;
 	case LL_EXIT_DONE:
 		if (machine->work_pending)

@@ -26,8 +26,8 @@ static bool check_abi(const struct plh_image *image, const struct ll_image *foun
 		return false;
 	}
 	if (found->abi_version != LL_ABI_VERSION) {
-		plh_set_error("%s speaks version %u of the boundary and this host version %u: build "
-			      "both from the same source tree.",
+		plh_set_error("%s speaks version %u of the ABI (abi/liblinux.h) and this host version "
+			      "%u: build both from the same source tree.",
 			      image->path, found->abi_version, LL_ABI_VERSION);
 		return false;
 	}
@@ -36,8 +36,8 @@ static bool check_abi(const struct plh_image *image, const struct ll_image *foun
 	    found->task_bytes != sizeof(struct ll_task) ||
 	    found->netdev_bytes != sizeof(struct ll_netdev) ||
 	    found->desc_bytes != sizeof(struct ll_desc)) {
-		plh_set_error("%s claims version %u of the boundary, but its structures have other "
-			      "sizes than the host's: build both from the same source tree.",
+		plh_set_error("%s claims version %u of the ABI (abi/liblinux.h), but its structures "
+			      "have other sizes than the host's: build both from the same source tree.",
 			      image->path, found->abi_version);
 		return false;
 	}
@@ -51,12 +51,15 @@ static bool check_abi(const struct plh_image *image, const struct ll_image *foun
 }
 
 /* A string of the table, or "" if it points anywhere but into the image. */
-static void copy_text(char *to, size_t bytes, const char *from, const struct loaded *loaded)
+static void copy_text(const struct plh_image *image, const struct loaded *loaded, char *to,
+		      size_t bytes, const char *from)
 {
-	uint64_t offset = (uint64_t)from - loaded->base;
+	uint64_t room = image_bytes_from(image, (uint64_t)from - loaded->bias);
 
-	if (offset < loaded->bytes)
-		snprintf(to, bytes, "%.*s", (int)(loaded->bytes - offset), from);
+	if (room > bytes)
+		room = bytes;
+	if (room)
+		snprintf(to, bytes, "%.*s", (int)room, from);
 }
 
 /* Load the image once, to look at its table as it will be in a kernel. */
@@ -79,9 +82,9 @@ static bool read_table(struct plh_image *image)
 		table = loaded.table;
 		valid = check_abi(image, table);
 		if (valid) {
-			copy_text(image->release, sizeof(image->release), table->release, &loaded);
-			copy_text(image->profile, sizeof(image->profile), table->profile, &loaded);
-			copy_text(image->banner, sizeof(image->banner), table->banner, &loaded);
+			copy_text(image, &loaded, image->release, sizeof(image->release), table->release);
+			copy_text(image, &loaded, image->profile, sizeof(image->profile), table->profile);
+			copy_text(image, &loaded, image->banner, sizeof(image->banner), table->banner);
 			image->banner[strcspn(image->banner, "\n")] = 0;
 			image->memory_min_bytes = table->memory_min_bytes;
 		}

@@ -46,6 +46,9 @@ struct plh_image {
 /* Find segments, relocations and the symbol in the file; false and an error. */
 bool image_read_elf(struct plh_image *image);
 
+/* How many bytes of the segment that it lies in follow an address; 0: none. */
+uint64_t image_bytes_from(const struct plh_image *image, uint64_t address);
+
 void image_get(struct plh_image *image);
 void image_put(struct plh_image *image);
 

@@ -264,16 +264,20 @@ static bool find_symbol(struct reader *reader)
 	return false;
 }
 
-static bool inside_segments(const struct plh_image *image, uint64_t address, uint64_t bytes)
+uint64_t image_bytes_from(const struct plh_image *image, uint64_t address)
 {
 	for (uint32_t i = 0; i < image->segment_count; i++) {
 		const struct image_segment *segment = &image->segments[i];
 
-		if (address >= segment->address && bytes <= segment->bytes &&
-		    address - segment->address <= segment->bytes - bytes)
-			return true;
+		if (address >= segment->address && address - segment->address < segment->bytes)
+			return segment->bytes - (address - segment->address);
 	}
-	return false;
+	return 0;
+}
+
+static bool inside_segments(const struct plh_image *image, uint64_t address, uint64_t bytes)
+{
+	return image_bytes_from(image, address) >= bytes;
 }
 
 static bool find_relocations(struct reader *reader)

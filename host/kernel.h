@@ -36,7 +36,7 @@ struct plh_kernel {
 	uint32_t waits; /* threads that hold on to it, see plh_kernel_halt() */
 	uint64_t stacks_used;
 
-	struct plh_kernel *next_runnable;
+	struct plh_kernel *next_runnable, **runnable_link; /* world->runnable */
 	struct plh_kernel *next, **link; /* world->kernels */
 	uint64_t number;
 	struct event event; /* its own deadline */
@@ -56,7 +56,6 @@ struct plh_kernel {
 	plh_task *init_task;
 	plh_task *host_task; /* makes the host's own calls, such as adding a netdev */
 	struct call *calls_known; /* each task that has a struct call */
-	struct call *calls_dead; /* of tasks that are gone, not yet taken */
 	struct plh_device *devices;
 	uint32_t devices_stalled; /* of them wait for receive buffers */
 };

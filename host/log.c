@@ -30,7 +30,8 @@ uint64_t log_read(const struct log_ring *log, char *buffer, uint64_t bytes)
 	if (bytes > kept)
 		bytes = kept;
 	from = log->written - bytes;
-	if (from && log->buffer[(from - 1) % LOG_BYTES] != '\n')
+	/* In a full ring the byte before is gone: its line may have been longer. */
+	if (from && (bytes == LOG_BYTES || log->buffer[(from - 1) % LOG_BYTES] != '\n'))
 		while (from < log->written && log->buffer[from++ % LOG_BYTES] != '\n')
 			;
 	while (from < log->written) {

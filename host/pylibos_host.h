@@ -214,10 +214,17 @@ int plh_interrupt(struct plh_kernel *kernel, plh_task *task, int64_t *ret);
 int64_t plh_call6(struct plh_kernel *kernel, plh_task *task, int *status, uint64_t nr, uint64_t a0,
 		  uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 
-/* A new host task, child of parent; NULL and plh_error(), *error = -errno. */
+/*
+ * A new host task, child of parent, or of a task of the library's own if that is
+ * NULL; NULL and plh_error(), *error = -errno.
+ */
 plh_task *plh_task_create(struct plh_kernel *kernel, plh_task *parent, uint64_t clone_flags,
 			  int64_t *error);
-/* End it (exit_group); also ends a call in flight. */
+/*
+ * End it (exit_group); also ends a call in flight.  For a task that has ended by
+ * itself (state LL_TASK_DEAD: by a signal, or its own call of exit), too: only
+ * afterwards is its structure gone.
+ */
 int plh_task_exit(struct plh_kernel *kernel, plh_task *task, int wait_status);
 
 /* --- Devices --- */

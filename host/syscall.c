@@ -8,6 +8,8 @@
 #include "error.h"
 #include "fork.h"
 
+#define HOST_TASK_PAUSE_NS 50000
+
 static int busy_world(void)
 {
 	plh_set_error("Another thread waits in this world, whose time only one can move: wait with "
@@ -23,6 +25,14 @@ static int check_kernel(const struct plh_kernel *kernel)
 		      kernel->state == PLH_KERNEL_HALTED ? "was halted by reboot(2)" :
 							   "has panicked and its log says why");
 	return PLH_DEAD;
+}
+
+/* Outside of a call, and no other thread is about to take the result of one. */
+static bool is_free(const plh_task *task)
+{
+	const struct call *call = call_known(task);
+
+	return task->state == LL_TASK_USER && !(call && call->wait);
 }
 
 static int begin(struct plh_kernel *kernel)
@@ -43,7 +53,12 @@ static int begin_call(struct plh_kernel *kernel, plh_task *task)
 
 	if (status)
 		return status;
-	if (task->state != LL_TASK_USER) {
+	if (task->state == LL_TASK_DEAD) {
+		plh_set_error("Task %d has ended: give it back with plh_task_exit() and make another "
+			      "one.",
+			      task->pid);
+		status = PLH_ERROR;
+	} else if (!is_free(task)) {
 		plh_set_error("Task %d is inside a call already: wait for it, or make the call on "
 			      "another task.",
 			      task->pid);
@@ -58,6 +73,19 @@ static int begin_call(struct plh_kernel *kernel, plh_task *task)
 
 /* --- Starting --- */
 
+static int in_flight(struct plh_kernel *kernel, plh_task *task)
+{
+	struct call *call = call_of_task(kernel, task);
+
+	if (!call)
+		return PLH_ERROR;
+	/* Nobody asked for the result of the one before. */
+	if (call->state == CALL_ENDED)
+		call_take(call, NULL);
+	call->state = CALL_FLIGHT;
+	return PLH_PENDING;
+}
+
 /*
  * The kernel left with an exit after a call was started: PLH_OK with ret, or
  * PLH_PENDING with a struct call that says what we wait for.
@@ -65,7 +93,6 @@ static int begin_call(struct plh_kernel *kernel, plh_task *task)
 static int go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *ret)
 {
 	struct plh_world *world = kernel->world;
-	struct call *call;
 
 	exit = kernel_serve(kernel, exit);
 	world_progress(world);
@@ -74,11 +101,8 @@ static int go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *r
 		call_done(kernel, kernel->machine->done);
 		world_make_runnable(world, kernel);
 	} else if (exit == LL_EXIT_DONE) {
-		bool dead = task->state == LL_TASK_DEAD;
-
-		*ret = dead ? 0 : task->ret;
-		if (dead)
-			call_done(kernel, task);
+		/* A call that ends its task has no result. */
+		*ret = task->state == LL_TASK_DEAD ? 0 : task->ret;
 		kernel_left(kernel, exit);
 		/* Timers that the call set are only told by an idle exit. */
 		world_make_runnable(world, kernel);
@@ -89,27 +113,15 @@ static int go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *r
 	kernel_left(kernel, exit);
 	if (kernel->state != PLH_KERNEL_RUNNING)
 		return check_kernel(kernel);
-	call = call_of_task(kernel, task);
-	if (!call)
-		return PLH_ERROR;
-	call->state = CALL_FLIGHT;
-	return PLH_PENDING;
+	return in_flight(kernel, task);
 }
 
 /* The kernel was left in the middle of something: the call joins the queue. */
 static int start_later(struct plh_kernel *kernel, plh_task *task)
 {
-	struct call *call = call_of_task(kernel, task);
-
-	if (!call)
-		return PLH_ERROR;
-	call->state = CALL_FLIGHT;
 	task->state = LL_TASK_SUBMITTED;
-	task->flags |= LL_TASK_QUEUED;
-	task->next = kernel->machine->submitted;
-	kernel->machine->submitted = task;
-	world_make_runnable(kernel->world, kernel);
-	return PLH_PENDING;
+	call_enqueue(kernel, task);
+	return in_flight(kernel, task);
 }
 
 static int start(struct plh_kernel *kernel, plh_task *task, int64_t *ret)
@@ -162,20 +174,32 @@ static int call_and_wait(struct plh_kernel *kernel, plh_task *task, uint64_t dea
 	return status;
 }
 
+/* Another thread's call by the host's task is short, and rare enough to poll for. */
+static int await_host_task(struct plh_kernel *kernel)
+{
+	const struct timespec pause = { .tv_nsec = HOST_TASK_PAUSE_NS };
+	struct plh_world *world = kernel->world;
+
+	if (world->leader && !world->clock->shared_wait)
+		return busy_world();
+	kernel->waits++;
+	while (kernel->state == PLH_KERNEL_RUNNING && !is_free(kernel->host_task)) {
+		uint32_t depth = lock_release_all(&world->lock);
+
+		nanosleep(&pause, NULL);
+		lock_restore(&world->lock, depth);
+	}
+	kernel->waits--;
+	return check_kernel(kernel);
+}
+
 int call_by_host(struct plh_kernel *kernel, uint64_t nr, uint64_t a0, uint64_t a1, int64_t *ret)
 {
 	plh_task *task = kernel->host_task;
-	int status = check_kernel(kernel);
+	int status = await_host_task(kernel);
 
 	if (status)
 		return status;
-	if (task->state != LL_TASK_USER) {
-		plh_set_error("Another thread adds or removes a device of this kernel: try again when "
-			      "it has finished.");
-		return PLH_BUSY;
-	}
-	if (kernel->world->leader && !kernel->world->clock->shared_wait)
-		return busy_world();
 	task->nr = nr;
 	memset(task->args, 0, sizeof(task->args));
 	task->args[0] = a0;
@@ -226,7 +250,7 @@ int plh_wait(struct plh_kernel *kernel, plh_task *task, uint64_t deadline_ns, in
 
 	if (status)
 		return status;
-	call = call_known(kernel, task);
+	call = call_known(task);
 	if (!call || call->state == CALL_NONE)
 		status = no_call();
 	else if (call->state == CALL_ENDED)
@@ -244,7 +268,7 @@ int plh_poll(struct plh_kernel *kernel, plh_task *task, int64_t *ret)
 
 	if (status)
 		return status;
-	call = call_known(kernel, task);
+	call = call_known(task);
 	if (call && call->state == CALL_ENDED)
 		status = call_take(call, ret);
 	else if (check_kernel(kernel))
@@ -262,7 +286,7 @@ int plh_interrupt(struct plh_kernel *kernel, plh_task *task, int64_t *ret)
 
 	if (status)
 		return status;
-	call = call_known(kernel, task);
+	call = call_known(task);
 	if (!call || call->state == CALL_NONE) {
 		status = no_call();
 	} else if (call->state == CALL_ENDED) {

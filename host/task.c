@@ -5,16 +5,15 @@
 #include "call.h"
 #include "error.h"
 
-/* A task that is gone may have lain where the new one lies now. */
-static void forget_dead(struct plh_kernel *kernel, const plh_task *task)
+static int create_by_host(struct plh_kernel *kernel, const uint64_t args[6], int64_t *ret)
 {
-	struct call *next;
+	int status = world_begin(kernel->world);
 
-	for (struct call *call = kernel->calls_dead; call; call = next) {
-		next = call->next;
-		if (call->task == task && !call->wait)
-			call_take(call, NULL);
-	}
+	if (status)
+		return status;
+	status = call_by_host(kernel, LL_SYS_TASK_CREATE, args[0], args[1], ret);
+	world_end(kernel->world);
+	return status;
 }
 
 plh_task *plh_task_create(struct plh_kernel *kernel, plh_task *parent, uint64_t clone_flags,
@@ -25,30 +24,50 @@ plh_task *plh_task_create(struct plh_kernel *kernel, plh_task *parent, uint64_t 
 	int64_t ret = -EIO;
 	int status;
 
-	if (!parent)
-		parent = kernel->host_task ? kernel->host_task : kernel->init_task;
-	status = plh_call(kernel, parent, LL_SYS_TASK_CREATE, args, LL_NEVER, &ret);
-	if (status == PLH_OK && ret >= 0 && task) {
-		world_lock(kernel->world);
-		forget_dead(kernel, task);
-		world_unlock(kernel->world);
+	if (parent)
+		status = plh_call(kernel, parent, LL_SYS_TASK_CREATE, args, LL_NEVER, &ret);
+	else
+		status = create_by_host(kernel, args, &ret);
+	if (status == PLH_OK && ret >= 0 && task)
 		return task;
-	}
-	if (status == PLH_OK) {
+	if (status == PLH_OK)
 		plh_set_error("The kernel cannot make a task (%s): boot it with more memory_bytes or "
 			      "stack_count, or end other tasks.",
 			      plh_errno_text((int)ret));
-	} else if (ret >= 0) {
+	else
 		ret = status == PLH_BUSY ? -EBUSY : -EIO;
-	}
 	if (error)
 		*error = ret;
 	return NULL;
 }
 
+/* It has ended, by itself or at our request: let the kernel free its structure. */
+static int give_back(struct plh_kernel *kernel, plh_task *task)
+{
+	const struct call *call;
+	int status = world_begin(kernel->world);
+
+	if (status)
+		return status;
+	call = call_known(task);
+	if (kernel->state != PLH_KERNEL_RUNNING) {
+		status = PLH_DEAD;
+	} else if (call && call->wait) {
+		plh_set_error("Another thread waits for a call of task %d: end the task again when "
+			      "that has returned.",
+			      task->pid);
+		status = PLH_BUSY;
+	} else {
+		call_give_back(kernel, task);
+	}
+	world_end(kernel->world);
+	return status;
+}
+
 int plh_task_exit(struct plh_kernel *kernel, plh_task *task, int wait_status)
 {
 	const uint64_t args[6] = { (uint64_t)(int64_t)wait_status };
+	uint32_t state = __atomic_load_n(&task->state, __ATOMIC_ACQUIRE);
 	int64_t ret;
 	int status;
 
@@ -56,10 +75,16 @@ int plh_task_exit(struct plh_kernel *kernel, plh_task *task, int wait_status)
 		plh_set_error("This task belongs to the library.");
 		return PLH_ERROR;
 	}
-	if (__atomic_load_n(&task->state, __ATOMIC_ACQUIRE) != LL_TASK_USER) {
+	if (state == LL_TASK_CALL || state == LL_TASK_SUBMITTED) {
 		status = plh_interrupt(kernel, task, &ret);
 		if (status != PLH_OK && status != PLH_TIMEOUT)
 			return status;
+		state = __atomic_load_n(&task->state, __ATOMIC_ACQUIRE);
 	}
-	return plh_call(kernel, task, LL_SYS_TASK_EXIT, args, LL_NEVER, &ret);
+	if (state != LL_TASK_DEAD) {
+		status = plh_call(kernel, task, LL_SYS_TASK_EXIT, args, LL_NEVER, &ret);
+		if (status != PLH_OK)
+			return status;
+	}
+	return give_back(kernel, task);
 }

@@ -28,11 +28,14 @@ void wait_remove(struct plh_world *world, struct wait *wait)
 	while (*at != wait)
 		at = &(*at)->next;
 	*at = wait->next;
-	if (world->leader == wait) {
+	if (world->leader == wait)
 		world->leader = NULL;
-		if (world->waits)
-			wait_wake(world->waits);
-	}
+	/*
+	 * Somebody must lead.  Also when we did not: we may be the one who was
+	 * woken to take over, and have found our own call ended.
+	 */
+	if (!world->leader && world->waits)
+		wait_wake(world->waits);
 }
 
 void wait_wake(struct wait *wait)
@@ -55,10 +58,13 @@ int wait_follow(struct plh_world *world, struct wait *wait)
 {
 	uint64_t until_ns = wait->until_ns < wait->wall_ns ? wait->until_ns : wait->wall_ns;
 	struct timespec until = { (time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S) };
-	uint32_t depth = lock_release_all(&world->lock);
+	uint32_t depth;
 	long result;
 	int error;
 
+	/* What we started may be due before the leader means to wake up. */
+	world->clock->notify(world);
+	depth = lock_release_all(&world->lock);
 	/* Not a condition variable: those hide EINTR, and with it Ctrl-C. */
 	result = syscall(SYS_futex, &wait->futex, FUTEX_WAIT_BITSET_PRIVATE, 0,
 			 until_ns == LL_NEVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);

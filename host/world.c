@@ -38,32 +38,20 @@ void world_make_runnable(struct plh_world *world, struct plh_kernel *kernel)
 		return;
 	kernel->queued = true;
 	kernel->next_runnable = NULL;
+	kernel->runnable_link = world->runnable_end;
 	*world->runnable_end = kernel;
 	world->runnable_end = &kernel->next_runnable;
 }
 
-static struct plh_kernel *next_runnable(struct plh_world *world)
-{
-	struct plh_kernel *kernel = world->runnable;
-
-	world->runnable = kernel->next_runnable;
-	if (!world->runnable)
-		world->runnable_end = &world->runnable;
-	kernel->queued = false;
-	return kernel;
-}
-
 void world_forget_runnable(struct plh_world *world, struct plh_kernel *kernel)
 {
-	struct plh_kernel **at = &world->runnable;
-
 	if (!kernel->queued)
 		return;
-	while (*at != kernel)
-		at = &(*at)->next_runnable;
-	*at = kernel->next_runnable;
-	if (!*at)
-		world->runnable_end = at;
+	*kernel->runnable_link = kernel->next_runnable;
+	if (kernel->next_runnable)
+		kernel->next_runnable->runnable_link = kernel->runnable_link;
+	else
+		world->runnable_end = kernel->runnable_link;
 	kernel->queued = false;
 }
 
@@ -87,9 +75,10 @@ static int wait_status(struct plh_world *world, const struct wait *wait)
 /* Let one kernel run until it is idle or what we wait for has happened. */
 static void run_next(struct plh_world *world, const struct wait *wait)
 {
-	struct plh_kernel *kernel = next_runnable(world);
+	struct plh_kernel *kernel = world->runnable;
 	int exit;
 
+	world_forget_runnable(world, kernel);
 	do {
 		exit = kernel_enter(kernel, NULL);
 		if (exit == LL_EXIT_DONE)

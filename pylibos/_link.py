@@ -188,9 +188,11 @@ class Link:
         _require(self._library.plh_link_stats(self.handle, direction, byref(stats)))
         return LinkStats(*(getattr(stats, name) for name in LinkStats.__dataclass_fields__))
 
-    def capture(self, path: str | os.PathLike[str] | None, *, end: int = 0) -> None:
-        """Write what crosses one end to a pcapng file; None: stop."""
-        self.ends[end].device.capture(path)
+    def capture(
+        self, path: str | os.PathLike[str] | None, *, end: int = 0, snaplen: int = 0
+    ) -> None:
+        """Write what crosses one end to a pcapng file, see Device.capture(); None: stop."""
+        self.ends[end].device.capture(path, snaplen)
 
     def close(self) -> None:
         """Remove the cable and both devices."""

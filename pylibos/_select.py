@@ -110,11 +110,12 @@ class Poll:
 class Epoll:
     """What select.epoll() returns: an epoll instance of the library kernel."""
 
+    _fd = -1
+
     def __init__(self, process: Process, flags: int = 0, *, fileno: int | None = None) -> None:
         if flags & ~host_select.EPOLL_CLOEXEC:
             raise OSError("invalid flags")
         self.process = process
-        self._fd = -1
         if fileno is None:
             fileno = process.syscall("epoll_create1", host_select.EPOLL_CLOEXEC)
         self._fd = fileno

@@ -157,7 +157,9 @@ class Socket(Transfer, socket.socket):
     def __repr__(self) -> str:
         if not hasattr(self, "_closed"):
             return f"<{type(self).__module__}.{type(self).__qualname__} [unopened]>"
-        return super().__repr__()
+        if self._process.alive():
+            return super().__repr__()
+        return f"<{type(self).__module__}.{type(self).__qualname__} of a dead kernel>"
 
     # --- Opening and closing ---
 
@@ -249,11 +251,10 @@ class Socket(Transfer, socket.socket):
         )
 
     def __del__(self) -> None:
-        if self._fd < 0 or sys.is_finalizing():
+        if self._fd < 0 or sys.is_finalizing() or not self._process.alive():
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-        if self._process.alive():
-            self._real_close()
+        self._real_close()
 
     # --- Blocking, options, names ---
 

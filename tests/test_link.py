@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import socket
 
@@ -64,10 +65,9 @@ def test_round_trip_over_ipv6_is_the_same(pair):
 
 def test_addresses_are_the_first_two_of_each_subnet(pair):
     link = pair[2]
-    assert [end.addresses for end in link.ends] == [
-        ("10.0.0.1", "fd00::1"),
-        ("10.0.0.2", "fd00::2"),
-    ]
+    first, second = link.ends
+    assert first.addresses == ("10.0.0.1", "fd00::1")
+    assert second.addresses == ("10.0.0.2", "fd00::2")
     assert [end.device.name for end in link.ends] == ["eth0", "eth0"]
 
 
@@ -121,7 +121,8 @@ def test_lost_frames_are_counted(pair, client):
     client.settimeout(1)
     with pytest.raises(TimeoutError):
         ping_ms(client, a)
-    assert link.stats(0).lost == 1
+    # The datagram, and what IPv6 says to the group of all routers.
+    assert 1 <= link.stats(0).lost <= 3
     assert link.stats(1).lost == 0
 
 
@@ -139,9 +140,11 @@ def test_corrupted_frames_do_not_arrive(pair, client):
     client.settimeout(1)
     for _ in range(10):
         client.send(b"x" * 1400)
-    with pytest.raises(TimeoutError):
-        for _ in range(10):
-            assert client.recv(2000) != b"x" * 1400
+    echoes = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            echoes.append(client.recv(2000))
+    assert b"x" * 1400 not in echoes
     assert link.stats(0).corrupted >= 10
 
 

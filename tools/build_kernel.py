@@ -12,11 +12,14 @@ OUT/tree               the tree of links that Kbuild works in, its own output be
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,15 +104,29 @@ def build(job: Job) -> bool:
     # Only a package's tree is known not to change under its path; Kbuild looks into any other.
     if job.source.origin == "package" and complete and read_stamp(stamp) == inputs:
         return False
-    stamp.unlink(missing_ok=True)
     job.out.mkdir(parents=True, exist_ok=True)
-    kbuild.log.write_text("", encoding="utf-8")
-    prepare_tree(job)
-    configure(job)
-    compile_kernel(job)
-    publish(job)
-    stamp.write_text(inputs, encoding="utf-8")
+    with alone_in(job.out):
+        stamp.unlink(missing_ok=True)
+        kbuild.log.write_text("", encoding="utf-8")
+        prepare_tree(job)
+        configure(job)
+        compile_kernel(job)
+        publish(job)
+        stamp.write_text(inputs, encoding="utf-8")
     return True
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Refuses to build where another run is building: the two would mix their objects."""
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BuildError(
+                f"Another run is building in {folder}; wait for it to end, then run this one again."
+            ) from None
+        yield
 
 
 def prepare_tree(job: Job) -> None:

@@ -9,6 +9,7 @@
 #include <linux/irq.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/slab.h>
 #include <asm/irq_regs.h>
 #include <asm/switch_to.h>
 #include "kernel.h"
@@ -18,7 +19,7 @@ EXPORT_SYMBOL(ll_irq_enabled);
 unsigned int ll_switches;
 
 /* Turns of a waiting loop (cpu_relax) after which the clock must have moved. */
-#define LL_BUSY_SPINS		1000
+#define LL_BUSY_SPINS 1000
 
 /* From irq context: the host submitted calls, or wants them ended. */
 static void take_submissions(void)
@@ -37,8 +38,12 @@ static void take_submissions(void)
 		next = list->next;
 		list->next = NULL;
 		list->flags &= ~LL_TASK_QUEUED;
+		if (list->state == LL_TASK_DEAD) {
+			kfree(list);
+			continue;
+		}
 		/* A call that has ended meanwhile cannot be interrupted. */
-		if (list->state == LL_TASK_USER || list->state == LL_TASK_DEAD)
+		if (list->state == LL_TASK_USER)
 			list->flags &= ~LL_TASK_INTERRUPT;
 		/* Ends what sleeps interruptibly; see ll_return_work(). */
 		if (list->flags & LL_TASK_INTERRUPT)

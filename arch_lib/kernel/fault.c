@@ -8,8 +8,13 @@
 #include <linux/uaccess.h>
 #include "kernel.h"
 
+static bool fault_reported;
+
 static int leave_for_good(struct notifier_block *nb, unsigned long event, void *message)
 {
+	/* panic() itself shows where it happened only with CONFIG_DEBUG_BUGVERBOSE. */
+	if (!fault_reported)
+		dump_stack();
 	ll_irq_enabled = ARCH_IRQ_DISABLED;
 	ll_machine->exit_args[0] = (unsigned long)message;
 	ll_machine->exit_args[1] = strlen(message);
@@ -57,6 +62,7 @@ asmlinkage int ll_fault_on_stack(const struct ll_fault *fault)
 	console_verbose();
 	pr_emerg("BUG: %s at address %016llx, signal %u\n", what, fault->address, fault->signal);
 	show_regs(&regs);
+	fault_reported = true;
 	panic("%s at %pS", what, (void *)regs.pc);
 }
 

@@ -81,8 +81,7 @@ static int ll_fault(const struct ll_fault *fault)
 	return ll_entry_fault(fault, ll_machine->stacks + 2 * (u64)ll_machine->stack_bytes);
 }
 
-__visible __attribute__((visibility("default"), used))
-const struct ll_image liblinux_image = {
+__visible __attribute__((visibility("default"), used)) const struct ll_image liblinux_image = {
 	.magic = LL_MAGIC,
 	.abi_version = LL_ABI_VERSION,
 	.image_bytes = sizeof(struct ll_image),

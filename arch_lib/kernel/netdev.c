@@ -26,8 +26,8 @@ static void tx_clean(struct ll_queue *q, int budget)
 
 	if (tail - q->tx_clean > q->tx->head - q->tx_clean) {
 		if (net_ratelimit())
-			netdev_err(q->port->dev,
-				   "host moved the transmit ring's tail past its head\n");
+			netdev_err(q->port->dev, "host moved the transmit ring's tail past its "
+						 "head\n");
 		return;
 	}
 	for (; q->tx_clean != tail; q->tx_clean++) {
@@ -306,8 +306,8 @@ long ll_netdev_add(struct ll_netdev_config __user *user)
 	    strnlen(config.name, IFNAMSIZ) == IFNAMSIZ)
 		return -EINVAL;
 
-	dev = alloc_netdev_mqs(sizeof(*port), config.name[0] ? config.name : "eth%d",
-			       NET_NAME_ENUM, ether_setup, config.queues, config.queues);
+	dev = alloc_netdev_mqs(sizeof(*port), config.name[0] ? config.name : "eth%d", NET_NAME_ENUM,
+			       ether_setup, config.queues, config.queues);
 	if (!dev)
 		return -ENOMEM;
 	port = netdev_priv(dev);

@@ -18,6 +18,7 @@ static long task_create(unsigned long flags, u64 __user *result)
 		.fn = ll_host_task_fn,
 		.fn_arg = host,
 	};
+	struct task_struct *task;
 	pid_t pid;
 
 	if (!host)
@@ -33,7 +34,10 @@ static long task_create(unsigned long flags, u64 __user *result)
 	}
 	/* The host may submit a call before the task has run for the first time. */
 	rcu_read_lock();
-	host->kernel_task = (unsigned long)find_task_by_vpid(pid);
+	task = find_task_by_vpid(pid);
+	host->kernel_task = (unsigned long)task;
+	host->pid = task_pid_nr(task);
+	host->tgid = task_tgid_nr(task);
 	rcu_read_unlock();
 	return pid;
 }

@@ -37,8 +37,7 @@ void ptrace_disable(struct task_struct *child)
 {
 }
 
-long arch_ptrace(struct task_struct *child, long request, unsigned long addr,
-		 unsigned long data)
+long arch_ptrace(struct task_struct *child, long request, unsigned long addr, unsigned long data)
 {
 	return ptrace_request(child, request, addr, data);
 }

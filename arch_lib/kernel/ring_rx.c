@@ -138,9 +138,8 @@ static struct sk_buff *take_frame(struct ll_queue *q, u32 pieces, u32 bytes)
 		if (desc->len == skip)
 			page_pool_put_full_page(q->pages, (struct page *)desc->cookie, true);
 		else
-			skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags,
-					(struct page *)desc->cookie, skip, desc->len - skip,
-					PAGE_SIZE);
+			skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, (struct page *)desc->cookie,
+					skip, desc->len - skip, PAGE_SIZE);
 	}
 	return skb;
 }

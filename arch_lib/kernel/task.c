@@ -44,7 +44,7 @@ struct task_struct *ll_switch(struct task_struct *prev, struct task_struct *next
 int arch_dup_task_struct(struct task_struct *dst, struct task_struct *src)
 {
 	*dst = *src;
-	dst->thread = (struct thread_struct) { };
+	dst->thread = (struct thread_struct){};
 	return 0;
 }
 
@@ -116,11 +116,11 @@ void exit_thread(struct task_struct *tsk)
 	if (ll_user_task == host)
 		ll_user_task = NULL;
 	ll_machine->done = host;
-	ll_exit(LL_EXIT_DONE);
-	/* The host has taken notice: it does not look at the structure again. */
+	/* The structure lives on until the host gives it back, see take_submissions(). */
+	host->kernel_task = 0;
 	tsk->thread.host = NULL;
 	ll_remote = false;
-	kfree(host);
+	ll_exit(LL_EXIT_DONE);
 }
 
 void arch_release_task_struct(struct task_struct *tsk)

@@ -110,4 +110,3 @@ void ll_delay(unsigned long long delay_ns)
 		cpu_relax();
 }
 EXPORT_SYMBOL(ll_delay);
-

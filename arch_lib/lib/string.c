@@ -12,8 +12,12 @@
 #undef memset
 #undef memcmp
 
-typedef struct { u8 b[16]; } v16;
-typedef struct { u8 b[32]; } v32;
+typedef struct {
+	u8 b[16];
+} v16;
+typedef struct {
+	u8 b[32];
+} v32;
 
 #define COPY(type, at) (*(type *)(d + (at)) = *(const type *)(s + (at)))
 
@@ -57,17 +61,21 @@ static __always_inline void copy_small(u8 *d, const u8 *s, size_t n)
 #define LL_BLOCK 1024 /* from here on rep movsb wins */
 static __always_inline void copy_block(u8 *d, const u8 *s, size_t n)
 {
-	asm volatile("rep movsb" : "+D" (d), "+S" (s), "+c" (n) : : "memory");
+	asm volatile("rep movsb" : "+D"(d), "+S"(s), "+c"(n) : : "memory");
 }
 
 static __always_inline void fill_block(u8 *d, int c, size_t n)
 {
-	asm volatile("rep stosb" : "+D" (d), "+c" (n) : "a" (c) : "memory");
+	asm volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
 }
 #else
 #define LL_BLOCK (~0UL)
-static __always_inline void copy_block(u8 *d, const u8 *s, size_t n) { }
-static __always_inline void fill_block(u8 *d, int c, size_t n) { }
+static __always_inline void copy_block(u8 *d, const u8 *s, size_t n)
+{
+}
+static __always_inline void fill_block(u8 *d, int c, size_t n)
+{
+}
 #endif
 
 void *memcpy(void *to, const void *from, size_t n)

@@ -134,8 +134,8 @@ static inline int64_t call(const struct subject *subject, long nr, uint64_t a, u
 /* A task that shares descriptors with the first one, as a thread does. */
 static inline plh_task *new_thread(const struct subject *subject)
 {
-	plh_task *task = plh_task_create(subject->kernel, subject->task, CLONE_FILES | CLONE_FS,
-					 NULL);
+	plh_task *task =
+		plh_task_create(subject->kernel, subject->task, CLONE_FILES | CLONE_FS, NULL);
 
 	check(task != NULL, "task");
 	return task;

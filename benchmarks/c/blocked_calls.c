@@ -7,7 +7,7 @@
 
 #include "loopback.h"
 
-#define TASKS 10000
+#define TASKS	   10000
 #define FIRST_PORT 10000
 
 static plh_task *tasks[TASKS];
@@ -49,8 +49,8 @@ int main(int argc, char **argv)
 	}
 	add(&create, (double)(now_ns() - started) / TASKS);
 	plh_kernel_stats(subject.kernel, &after);
-	add(&memory, (double)(after.arena_resident_bytes - before.arena_resident_bytes) / 1024 /
-			     TASKS);
+	add(&memory,
+	    (double)(after.arena_resident_bytes - before.arena_resident_bytes) / 1024 / TASKS);
 
 	sender = (uint64_t)call(&subject, SYS_socket, AF_INET, SOCK_DGRAM, 0, 0, 0, 0);
 	started = now_ns();

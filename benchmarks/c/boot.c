@@ -2,7 +2,7 @@
 /* Load and boot a kernel, halt it again; what it takes of memory; many at once. */
 #include "bench.h"
 
-#define BOOTS 50
+#define BOOTS	50
 #define KERNELS 200
 
 /* Shared pages count in equal parts, so the text of all kernels counts once. */

@@ -9,7 +9,7 @@
 #include "loopback.h"
 
 #define TOTAL_BYTES (512ull << 20)
-#define PORT 4712
+#define PORT	    4712
 
 static char *out, *in;
 
@@ -46,8 +46,8 @@ static double library(const struct subject *subject, plh_task *other, const stru
 		if (status == PLH_OK)
 			status = plh_submit(subject->kernel, other, SYS_write, send_args, &ret);
 		check(status == PLH_OK || status == PLH_PENDING, "send");
-		received += (uint64_t)call(subject, SYS_read, pair->receiver, (uint64_t)in, bytes, 0,
-					   0, 0);
+		received += (uint64_t)call(subject, SYS_read, pair->receiver, (uint64_t)in, bytes,
+					   0, 0, 0);
 	}
 	started = now_ns() - started;
 	/* What is still on its way belongs to nobody's figure. */

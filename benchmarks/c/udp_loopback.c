@@ -6,7 +6,7 @@
 
 #define PAIRS 200000
 #define BYTES 64
-#define PORT 4711
+#define PORT  4711
 
 static char data[BYTES];
 

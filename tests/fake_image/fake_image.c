@@ -68,7 +68,7 @@ static struct ll_task *new_task(void)
 	for (int i = 0; i < MAX_TASKS; i++) {
 		struct ll_task *task = &tasks[i];
 
-		if (task->pid && task->state != LL_TASK_DEAD)
+		if (task->pid)
 			continue;
 		*task = (struct ll_task){ .pid = ++last_pid, .tgid = last_pid };
 		wake_ns[i] = LL_NEVER;
@@ -204,6 +204,8 @@ static int fake_enter(void)
 	while ((task = machine->submitted)) {
 		machine->submitted = task->next;
 		task->flags &= ~LL_TASK_QUEUED;
+		if (task->state == LL_TASK_DEAD)
+			task->pid = 0; /* given back */
 		if (task->state == LL_TASK_CALL && task->flags & LL_TASK_INTERRUPT)
 			return done(task, -EINTR);
 		if (task->state == LL_TASK_SUBMITTED)

@@ -17,7 +17,7 @@ EXTRAVERSION =
 
 # Drops what no Kconfig file defines, as Kconfig does, and CONFIG_INET on top.
 allnoconfig:
-\tgrep -E 'CONFIG_(HZ|NET)=' $(O)/.config > $(O)/new; mv $(O)/new $(O)/.config
+\tgrep -E 'CONFIG_(HZ|NET)=' $(KCONFIG_ALLCONFIG) > $(O)/.config; true
 \techo '# CONFIG_INET is not set' >> $(O)/.config
 
 vmlinux:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from build_kernel import Job, build
+from build_kernel import Job, alone_in, build
 from fake_kernel import make_job
 from kbuild import clean_environment
 from kernel_config import merge_fragments, parse_config
@@ -160,6 +160,13 @@ def test_compiler_error_is_shown_with_the_log(job: Job) -> None:
         build(job)
     assert "net/broken.c:1:1: error: no good" in str(refused.value)
     (Path(job.source.path) / "net/broken.c").unlink()
+    assert build(job)
+
+
+def test_second_run_in_the_same_folder_is_refused(job: Job) -> None:
+    job.out.mkdir()
+    with alone_in(job.out), pytest.raises(BuildError, match="Another run is building in"):
+        build(job)
     assert build(job)
 
 

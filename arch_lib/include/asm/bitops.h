@@ -21,8 +21,8 @@
 #include <asm-generic/bitops/hweight.h>
 #include <asm-generic/bitops/non-atomic.h>
 
-#define LL_WORD(p, nr)	((p)[(nr) / BITS_PER_LONG])
-#define LL_MASK(nr)	(1UL << ((nr) % BITS_PER_LONG))
+#define LL_WORD(p, nr) ((p)[(nr) / BITS_PER_LONG])
+#define LL_MASK(nr)    (1UL << ((nr) % BITS_PER_LONG))
 
 static __always_inline void arch_set_bit(unsigned int nr, volatile unsigned long *p)
 {

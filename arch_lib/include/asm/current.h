@@ -5,6 +5,6 @@
 struct task_struct;
 extern struct task_struct *ll_current;
 #define get_current() ll_current
-#define current get_current()
+#define current	      get_current()
 #endif
 #endif

@@ -8,11 +8,11 @@ struct exception_table_entry {
 };
 #define ARCH_HAS_RELATIVE_EXTABLE
 
-#define ll_extable(insn, fixup)			\
-	".pushsection __ex_table, \"a\"\n"	\
-	".balign 4\n"				\
-	".long (" insn ") - .\n"		\
-	".long (" fixup ") - .\n"		\
+#define ll_extable(insn, fixup)            \
+	".pushsection __ex_table, \"a\"\n" \
+	".balign 4\n"                      \
+	".long (" insn ") - .\n"           \
+	".long (" fixup ") - .\n"          \
 	".popsection\n"
 #endif
 #endif

@@ -17,25 +17,26 @@ struct thread_struct {
 	struct ll_task *host; /* shared with the host; NULL in kernel threads */
 };
 
-#define INIT_THREAD { }
-#define ARCH_MIN_TASKALIGN	L1_CACHE_BYTES
+#define INIT_THREAD \
+	{           \
+	}
+#define ARCH_MIN_TASKALIGN L1_CACHE_BYTES
 
-#define TASK_SIZE		(~0UL >> 1)
-#define STACK_TOP		TASK_SIZE
-#define STACK_TOP_MAX		TASK_SIZE
-#define TASK_UNMAPPED_BASE	0
+#define TASK_SIZE	   (~0UL >> 1)
+#define STACK_TOP	   TASK_SIZE
+#define STACK_TOP_MAX	   TASK_SIZE
+#define TASK_UNMAPPED_BASE 0
 
-#define task_pt_regs(task) \
-	((struct pt_regs *)(task_stack_page(task) + THREAD_SIZE) - 1)
-#define KSTK_EIP(task)		0UL
-#define KSTK_ESP(task)		0UL
+#define task_pt_regs(task) ((struct pt_regs *)(task_stack_page(task) + THREAD_SIZE) - 1)
+#define KSTK_EIP(task)	   0UL
+#define KSTK_ESP(task)	   0UL
 
 /*
  * The kernel spins on something.  Under a frozen clock only the host can make
  * it come true.
  */
 void ll_relax(void);
-#define cpu_relax()		ll_relax()
+#define cpu_relax() ll_relax()
 
 unsigned long __get_wchan(struct task_struct *task);
 

@@ -9,14 +9,14 @@ struct pt_regs {
 	unsigned long user; /* this frame is of a task outside the kernel */
 };
 
-#define user_mode(regs)			((regs)->user)
-#define instruction_pointer(regs)	((regs)->pc)
-#define profile_pc(regs)		((regs)->pc)
-#define user_stack_pointer(regs)	((regs)->sp)
-#define kernel_stack_pointer(regs)	((regs)->sp)
-#define frame_pointer(regs)		((regs)->fp)
-#define current_pt_regs()		task_pt_regs(current)
-#define signal_pt_regs()		task_pt_regs(current)
+#define user_mode(regs)		   ((regs)->user)
+#define instruction_pointer(regs)  ((regs)->pc)
+#define profile_pc(regs)	   ((regs)->pc)
+#define user_stack_pointer(regs)   ((regs)->sp)
+#define kernel_stack_pointer(regs) ((regs)->sp)
+#define frame_pointer(regs)	   ((regs)->fp)
+#define current_pt_regs()	   task_pt_regs(current)
+#define signal_pt_regs()	   task_pt_regs(current)
 
 static inline void instruction_pointer_set(struct pt_regs *regs, unsigned long pc)
 {

@@ -10,10 +10,10 @@ struct task_struct *ll_switch(struct task_struct *prev, struct task_struct *next
 #define LL_BUSY_SWITCHES 100000
 extern unsigned int ll_switches; /* since the kernel was last idle */
 void ll_switched(void);
-#define finish_arch_post_lock_switch()				\
-do {								\
-	if (unlikely(ll_switches >= LL_BUSY_SWITCHES))		\
-		ll_switched();					\
-} while (0)
+#define finish_arch_post_lock_switch()                         \
+	do {                                                   \
+		if (unlikely(ll_switches >= LL_BUSY_SWITCHES)) \
+			ll_switched();                         \
+	} while (0)
 
 #endif

@@ -7,8 +7,8 @@
 #include <linux/sched.h>
 #include <asm/liblinux.h>
 
-typedef long (*ll_syscall_fn)(unsigned long, unsigned long, unsigned long,
-			      unsigned long, unsigned long, unsigned long);
+typedef long (*ll_syscall_fn)(unsigned long, unsigned long, unsigned long, unsigned long,
+			      unsigned long, unsigned long);
 extern void *const sys_call_table[];
 
 static inline int syscall_get_nr(struct task_struct *task, struct pt_regs *regs)

@@ -36,34 +36,40 @@ raw_copy_to_user(void __user *to, const void *from, unsigned long n)
 #define INLINE_COPY_TO_USER
 
 #ifdef __x86_64__
-#define ll_load(sfx, type, to, from, err)				\
-	asm volatile("1: mov" sfx " %[mem], %[reg]\n"			\
-		     "2:\n"						\
-		     ".pushsection .text.fixup, \"ax\"\n"		\
-		     "3: mov %[fault], %[e]\n xor %k[reg], %k[reg]\n jmp 2b\n"	\
-		     ".popsection\n"					\
-		     ll_extable("1b", "3b")				\
-		     : [reg] "=q" (*(type *)(to)), [e] "+r" (err)	\
-		     : [mem] "m" (*(const type *)(from)), [fault] "i" (-EFAULT))
-#define ll_store(sfx, type, to, from, err)				\
-	asm volatile("1: mov" sfx " %[reg], %[mem]\n"			\
-		     "2:\n"						\
-		     ".pushsection .text.fixup, \"ax\"\n"		\
-		     "3: mov %[fault], %[e]\n jmp 2b\n"			\
-		     ".popsection\n"					\
-		     ll_extable("1b", "3b")				\
-		     : [mem] "=m" (*(type *)(to)), [e] "+r" (err)	\
-		     : [reg] "q" (*(const type *)(from)), [fault] "i" (-EFAULT))
+#define ll_load(sfx, type, to, from, err)                                      \
+	asm volatile("1: mov" sfx " %[mem], %[reg]\n"                          \
+		     "2:\n"                                                    \
+		     ".pushsection .text.fixup, \"ax\"\n"                      \
+		     "3: mov %[fault], %[e]\n xor %k[reg], %k[reg]\n jmp 2b\n" \
+		     ".popsection\n" ll_extable("1b", "3b")                    \
+		     : [reg] "=q"(*(type *)(to)), [e] "+r"(err)                \
+		     : [mem] "m"(*(const type *)(from)), [fault] "i"(-EFAULT))
+#define ll_store(sfx, type, to, from, err)                      \
+	asm volatile("1: mov" sfx " %[reg], %[mem]\n"           \
+		     "2:\n"                                     \
+		     ".pushsection .text.fixup, \"ax\"\n"       \
+		     "3: mov %[fault], %[e]\n jmp 2b\n"         \
+		     ".popsection\n" ll_extable("1b", "3b")     \
+		     : [mem] "=m"(*(type *)(to)), [e] "+r"(err) \
+		     : [reg] "q"(*(const type *)(from)), [fault] "i"(-EFAULT))
 
 static __always_inline int ll_get_local(unsigned long size, const void *from, void *to)
 {
 	int err = 0;
 
 	switch (size) {
-	case 1: ll_load("b", u8, to, from, err); break;
-	case 2: ll_load("w", u16, to, from, err); break;
-	case 4: ll_load("l", u32, to, from, err); break;
-	case 8: ll_load("q", u64, to, from, err); break;
+	case 1:
+		ll_load("b", u8, to, from, err);
+		break;
+	case 2:
+		ll_load("w", u16, to, from, err);
+		break;
+	case 4:
+		ll_load("l", u32, to, from, err);
+		break;
+	case 8:
+		ll_load("q", u64, to, from, err);
+		break;
 	}
 	return err;
 }
@@ -73,10 +79,18 @@ static __always_inline int ll_put_local(unsigned long size, void *to, const void
 	int err = 0;
 
 	switch (size) {
-	case 1: ll_store("b", u8, to, from, err); break;
-	case 2: ll_store("w", u16, to, from, err); break;
-	case 4: ll_store("l", u32, to, from, err); break;
-	case 8: ll_store("q", u64, to, from, err); break;
+	case 1:
+		ll_store("b", u8, to, from, err);
+		break;
+	case 2:
+		ll_store("w", u16, to, from, err);
+		break;
+	case 4:
+		ll_store("l", u32, to, from, err);
+		break;
+	case 8:
+		ll_store("q", u64, to, from, err);
+		break;
 	}
 	return err;
 }
@@ -98,7 +112,7 @@ static __always_inline int ll_get_user(unsigned long size, const void __user *fr
 		return ll_copy_remote(to, (unsigned long)from, size, 0) ? -EFAULT : 0;
 	return ll_get_local(size, (const void __force *)from, to);
 }
-#define __get_user_fn(size, from, to)	ll_get_user(size, from, to)
+#define __get_user_fn(size, from, to) ll_get_user(size, from, to)
 
 static __always_inline int ll_put_user(unsigned long size, void __user *to, const void *from)
 {
@@ -106,7 +120,7 @@ static __always_inline int ll_put_user(unsigned long size, void __user *to, cons
 		return ll_copy_remote((void *)from, (unsigned long)to, size, 1) ? -EFAULT : 0;
 	return ll_put_local(size, (void __force *)to, from);
 }
-#define __put_user_fn(size, to, from)	ll_put_user(size, to, from)
+#define __put_user_fn(size, to, from) ll_put_user(size, to, from)
 
 static __always_inline unsigned long ll_clear_user(void __user *to, unsigned long n)
 {
@@ -115,8 +129,8 @@ static __always_inline unsigned long ll_clear_user(void __user *to, unsigned lon
 
 		while (n) {
 			unsigned long part = n < sizeof(zeroes) ? n : sizeof(zeroes);
-			unsigned long left = ll_copy_remote((void *)zeroes, (unsigned long)to,
-							    part, 1);
+			unsigned long left =
+				ll_copy_remote((void *)zeroes, (unsigned long)to, part, 1);
 
 			n -= part - left;
 			if (left)
@@ -129,17 +143,17 @@ static __always_inline unsigned long ll_clear_user(void __user *to, unsigned lon
 }
 #define __clear_user ll_clear_user
 
-#define __get_kernel_nofault(dst, src, type, err_label)				\
-do {										\
-	if (ll_get_local(sizeof(type), (const void *)(src), (void *)(dst)))	\
-		goto err_label;							\
-} while (0)
+#define __get_kernel_nofault(dst, src, type, err_label)                             \
+	do {                                                                        \
+		if (ll_get_local(sizeof(type), (const void *)(src), (void *)(dst))) \
+			goto err_label;                                             \
+	} while (0)
 
-#define __put_kernel_nofault(dst, src, type, err_label)				\
-do {										\
-	if (ll_put_local(sizeof(type), (void *)(dst), (const void *)(src)))	\
-		goto err_label;							\
-} while (0)
+#define __put_kernel_nofault(dst, src, type, err_label)                             \
+	do {                                                                        \
+		if (ll_put_local(sizeof(type), (void *)(dst), (const void *)(src))) \
+			goto err_label;                                             \
+	} while (0)
 
 #include <asm-generic/uaccess.h>
 #endif
