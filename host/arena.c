@@ -15,10 +15,10 @@
 #endif
 
 #define DEFAULT_MEMORY_BYTES (64ull << 20)
-#define DEFAULT_STACK_BYTES (64u << 10)
-#define MEMORY_PER_STACK (16u << 10) /* of the arena; what a sleeping task costs in it */
-#define MIN_STACKS 64
-#define ALIGNMENT (2ull << 20) /* huge pages need it, and numbers are easier to read */
+#define DEFAULT_STACK_BYTES  (64u << 10)
+#define MEMORY_PER_STACK     (16u << 10) /* of the arena; what a sleeping task costs in it */
+#define MIN_STACKS	     64
+#define ALIGNMENT	     (2ull << 20) /* huge pages need it, and numbers are easier to read */
 
 /* Where kernels of repeatable runs go: far from what mmap() hands out by itself. */
 #define SLOTS_BASE 0x100000000000ull
@@ -130,7 +130,8 @@ static bool reserve(struct arena *arena, const struct plh_kernel_config *config,
 				      (unsigned long long)config->fixed_address,
 				      plh_errno_text(-errno));
 		else
-			plh_set_error("There is no address space for a kernel of %llu MiB (%s): ask for "
+			plh_set_error("There is no address space for a kernel of %llu MiB (%s): "
+				      "ask for "
 				      "less memory, or raise 'ulimit -v'.",
 				      (unsigned long long)(arena->bytes >> 20),
 				      plh_errno_text(-errno));
@@ -147,7 +148,8 @@ static bool check_config(const struct plh_image *image, const struct plh_kernel_
 {
 	if (config->memory_bytes % page ||
 	    (config->memory_bytes && config->memory_bytes < image->memory_min_bytes)) {
-		plh_set_error("A kernel of %s needs at least %llu KiB of memory in whole pages, and "
+		plh_set_error("A kernel of %s needs at least %llu KiB of memory in whole pages, "
+			      "and "
 			      "memory_bytes is %llu.",
 			      image->path, (unsigned long long)(image->memory_min_bytes >> 10),
 			      (unsigned long long)config->memory_bytes);
@@ -160,7 +162,8 @@ static bool check_config(const struct plh_image *image, const struct plh_kernel_
 		return false;
 	}
 	if (config->stack_count && config->stack_count < 8) {
-		plh_set_error("stack_count is %u, and a kernel cannot boot with fewer than 8 tasks.",
+		plh_set_error("stack_count is %u, and a kernel cannot boot with fewer than 8 "
+			      "tasks.",
 			      config->stack_count);
 		return false;
 	}
@@ -211,7 +214,8 @@ bool arena_create(struct arena *arena, const struct plh_image *image,
 	}
 	arena->memory = (uint64_t)config->memory(config->opaque, arena->memory_bytes);
 	if (!arena->memory || arena->memory % page) {
-		plh_set_error("The memory callback returned %#llx for %llu bytes: it must return the "
+		plh_set_error("The memory callback returned %#llx for %llu bytes: it must return "
+			      "the "
 			      "address of whole, zeroed pages.",
 			      (unsigned long long)arena->memory,
 			      (unsigned long long)arena->memory_bytes);

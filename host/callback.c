@@ -7,8 +7,8 @@
 #include "fork.h"
 
 #define ETHERNET_HEADER_BYTES 14
-#define VLAN_TAGS_BYTES 8
-#define MAX_FRAME_BYTES (65535 + ETHERNET_HEADER_BYTES + VLAN_TAGS_BYTES)
+#define VLAN_TAGS_BYTES	      8
+#define MAX_FRAME_BYTES	      (65535 + ETHERNET_HEADER_BYTES + VLAN_TAGS_BYTES)
 
 struct callback_state {
 	struct plh_callback_parameters parameters;

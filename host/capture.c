@@ -13,7 +13,7 @@
 #include "device.h"
 #include "error.h"
 
-#define BUFFER_BYTES (1u << 17)
+#define BUFFER_BYTES	(1u << 17)
 #define MAX_FRAME_BYTES (1u << 17)
 
 enum pcapng_block {
@@ -27,11 +27,11 @@ enum pcapng_option {
 	OPTION_IF_NAME = 2,
 	OPTION_IF_TSRESOL = 9,
 };
-#define PCAPNG_MAGIC 0x1a2b3c4du
+#define PCAPNG_MAGIC	  0x1a2b3c4du
 #define LINKTYPE_ETHERNET 1
-#define TSRESOL_NS 9 /* ten to the minus ninth */
-#define FLAGS_INBOUND 1u
-#define FLAGS_OUTBOUND 2u
+#define TSRESOL_NS	  9 /* ten to the minus ninth */
+#define FLAGS_INBOUND	  1u
+#define FLAGS_OUTBOUND	  2u
 
 struct capture {
 	int fd;

@@ -3,7 +3,7 @@
 
 #include "checksum.h"
 
-#define TCP_DATA_OFFSET 12 /* the byte with the header's length in words */
+#define TCP_DATA_OFFSET	 12 /* the byte with the header's length in words */
 #define UDP_HEADER_BYTES 8
 
 /* The Internet checksum does not care for byte order: RFC 1071. */

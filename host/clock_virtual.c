@@ -9,12 +9,15 @@
 #include "kernel.h"
 
 #define DEFAULT_DEADLOCK_NS (24 * 3600 * NS_PER_S)
-#define YEAR_2000_NS (946684800 * NS_PER_S)
+#define YEAR_2000_NS	    (946684800 * NS_PER_S)
 /* Busy exits in a row that do not ask for time before it passes all the same. */
 #define MAX_SPINS 1000
 
 static int virtual_open(struct plh_world *world)
 {
+	/* TCP takes a time stamp of 0 for none, and complains of connections made then. */
+	if (!world->config.start_ns)
+		world->config.start_ns = NS_PER_S;
 	world->clock_word = world->config.start_ns;
 	if (!world->config.realtime_offset_ns)
 		world->config.realtime_offset_ns = YEAR_2000_NS - world->config.start_ns;

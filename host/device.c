@@ -79,7 +79,6 @@ static void transmit(struct plh_device *device)
 	if (device->capture)
 		capture_sent(device);
 	device->backend->transmit(device);
-	world_progress(device->kernel->world);
 }
 
 void devices_kicked(struct plh_kernel *kernel)
@@ -153,7 +152,6 @@ void device_commit(struct plh_device *device, const struct ring_span *room)
 		capture_frame(device->capture, world_now(device->kernel->world), room, true);
 	ring_finish(room);
 	kick_kernel(device);
-	world_progress(device->kernel->world);
 }
 
 void devices_retry(struct plh_kernel *kernel)
@@ -185,9 +183,9 @@ void device_watch(struct plh_device *device)
 	if (event.events == device->fd_events)
 		return;
 	epoll_ctl(world->epoll_fd,
-		  !event.events	     ? EPOLL_CTL_DEL :
-		  device->fd_events  ? EPOLL_CTL_MOD :
-				       EPOLL_CTL_ADD,
+		  !event.events	    ? EPOLL_CTL_DEL :
+		  device->fd_events ? EPOLL_CTL_MOD :
+				      EPOLL_CTL_ADD,
 		  device->fd, &event);
 	world->watched += (event.events != 0) - (device->fd_events != 0);
 	device->fd_events = event.events;

@@ -10,7 +10,7 @@
 #include "error.h"
 #include "fork.h"
 
-#define DEFAULT_MTU 1500
+#define DEFAULT_MTU	     1500
 #define DEFAULT_RING_ENTRIES 256
 
 static void fill_config(struct ll_netdev_config *config, const struct ll_netdev_config *given)
@@ -69,7 +69,8 @@ static bool add_netdev(struct plh_device *device)
 	if (status != PLH_OK)
 		return false;
 	if (ret < 0) {
-		plh_set_error("The kernel refused the device %.16s with MTU %u, %u queues and rings of "
+		plh_set_error("The kernel refused the device %.16s with MTU %u, %u queues and "
+			      "rings of "
 			      "%u entries (%s).",
 			      device->config.name, device->config.mtu, device->config.queues,
 			      device->config.ring_entries, plh_errno_text((int)ret));

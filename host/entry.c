@@ -15,7 +15,7 @@
 /* The kernel's own: reported when a fault threw its execution away. */
 #define EXIT_FAULT (-0x1000)
 /* Idle exits with a deadline in the past before we stop believing them. */
-#define MAX_SPINS 1000
+#define MAX_SPINS      1000
 #define BOOT_LOG_LEVEL 4 /* KERN_WARNING */
 
 enum entry {
@@ -140,7 +140,8 @@ static int serve_unknown(struct plh_kernel *kernel, int exit)
 	char words[96];
 	int bytes = snprintf(words, sizeof(words),
 			     exit < 0 ? "the kernel refused to run: error %d" :
-					"the kernel left with exit %d, which this host does not know",
+					"the kernel left with exit %d, which this host does not "
+					"know",
 			     exit);
 
 	kernel_die(kernel, PLH_KERNEL_PANICKED, words, (uint64_t)bytes);
@@ -204,18 +205,19 @@ int kernel_enter(struct plh_kernel *kernel, struct ll_task *task)
 
 /* --- After it left --- */
 
+/*
+ * A deadline that has passed asks to be entered again at once.  Under a clock
+ * that stands still that may go on for ever: then time passes all the same.
+ */
 static uint64_t believable_deadline(struct plh_kernel *kernel, uint64_t deadline_ns)
 {
-	uint64_t now_ns;
+	/* A lower bound of the time, and 0 in real time, which passes by itself. */
+	uint64_t now_ns = kernel->world->clock_word;
 
-	if (deadline_ns == LL_NEVER)
-		return LL_NEVER;
-	now_ns = world_now(kernel->world);
 	if (deadline_ns > now_ns) {
 		kernel->spins = 0;
 		return deadline_ns;
 	}
-	/* Under a frozen clock this would never end. */
 	if (++kernel->spins < MAX_SPINS)
 		return deadline_ns;
 	kernel->spins = 0;

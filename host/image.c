@@ -26,7 +26,8 @@ static bool check_abi(const struct plh_image *image, const struct ll_image *foun
 		return false;
 	}
 	if (found->abi_version != LL_ABI_VERSION) {
-		plh_set_error("%s speaks version %u of the ABI (abi/liblinux.h) and this host version "
+		plh_set_error("%s speaks version %u of the ABI (abi/liblinux.h) and this host "
+			      "version "
 			      "%u: build both from the same source tree.",
 			      image->path, found->abi_version, LL_ABI_VERSION);
 		return false;
@@ -36,8 +37,10 @@ static bool check_abi(const struct plh_image *image, const struct ll_image *foun
 	    found->task_bytes != sizeof(struct ll_task) ||
 	    found->netdev_bytes != sizeof(struct ll_netdev) ||
 	    found->desc_bytes != sizeof(struct ll_desc)) {
-		plh_set_error("%s claims version %u of the ABI (abi/liblinux.h), but its structures "
-			      "have other sizes than the host's: build both from the same source tree.",
+		plh_set_error("%s claims version %u of the ABI (abi/liblinux.h), but its "
+			      "structures "
+			      "have other sizes than the host's: build both from the same source "
+			      "tree.",
 			      image->path, found->abi_version);
 		return false;
 	}
@@ -69,8 +72,8 @@ static bool read_table(struct plh_image *image)
 	struct loaded loaded;
 	const struct ll_image *table;
 	bool valid;
-	void *base = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-			  0);
+	void *base =
+		mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (base == MAP_FAILED) {
 		plh_set_error("There is no address space for the %llu bytes of %s (%s).",
@@ -82,9 +85,12 @@ static bool read_table(struct plh_image *image)
 		table = loaded.table;
 		valid = check_abi(image, table);
 		if (valid) {
-			copy_text(image, &loaded, image->release, sizeof(image->release), table->release);
-			copy_text(image, &loaded, image->profile, sizeof(image->profile), table->profile);
-			copy_text(image, &loaded, image->banner, sizeof(image->banner), table->banner);
+			copy_text(image, &loaded, image->release, sizeof(image->release),
+				  table->release);
+			copy_text(image, &loaded, image->profile, sizeof(image->profile),
+				  table->profile);
+			copy_text(image, &loaded, image->banner, sizeof(image->banner),
+				  table->banner);
 			image->banner[strcspn(image->banner, "\n")] = 0;
 			image->memory_min_bytes = table->memory_min_bytes;
 		}
@@ -100,7 +106,8 @@ static bool open_file(struct plh_image *image)
 	image->fd = open(image->path, O_RDONLY | O_CLOEXEC);
 	if (image->fd < 0) {
 		if (errno == ENOENT)
-			plh_set_error("There is no file %s: build it with 'make liblinux.so' or give "
+			plh_set_error("There is no file %s: build it with 'make liblinux.so' or "
+				      "give "
 				      "the path of another liblinux.so.",
 				      image->path);
 		else

@@ -18,7 +18,7 @@
 
 #define MAX_PROGRAM_HEADERS 32
 #define MAX_DYNAMIC_ENTRIES 128
-#define MAX_SYMBOLS 1024 /* an image exports one */
+#define MAX_SYMBOLS	    1024 /* an image exports one */
 
 struct reader {
 	struct plh_image *image;
@@ -55,8 +55,8 @@ static bool read_address(const struct reader *reader, uint64_t address, void *bu
 
 		if (address >= segment->address && bytes <= segment->file_bytes &&
 		    address - segment->address <= segment->file_bytes - bytes)
-			return read_at(reader, segment->offset + (address - segment->address), buffer,
-				       bytes);
+			return read_at(reader, segment->offset + (address - segment->address),
+				       buffer, bytes);
 	}
 	plh_set_error("%s is damaged: its dynamic section points outside its segments; build it "
 		      "again.",
@@ -135,7 +135,8 @@ static bool add_segment(struct reader *reader, const Elf64_Phdr *header)
 		return false;
 	}
 	if ((header->p_vaddr - header->p_offset) & (page - 1)) {
-		plh_set_error("%s cannot be mapped with this host's pages of %llu bytes: link it with "
+		plh_set_error("%s cannot be mapped with this host's pages of %llu bytes: link it "
+			      "with "
 			      "-z max-page-size=%llu.",
 			      image->path, (unsigned long long)page, (unsigned long long)page);
 		return false;
@@ -169,7 +170,8 @@ static bool read_segments(struct reader *reader)
 		if (header->p_type == PT_DYNAMIC)
 			dynamic = header;
 		if (header->p_type == PT_TLS || header->p_type == PT_INTERP) {
-			plh_set_error("%s needs a dynamic linker and is no liblinux.so.", image->path);
+			plh_set_error("%s needs a dynamic linker and is no liblinux.so.",
+				      image->path);
 			return false;
 		}
 	}
@@ -222,8 +224,7 @@ static bool count_symbols(const struct reader *reader, uint32_t *count)
 			*count = first;
 	}
 	/* The last chain ends with a hash whose lowest bit is set. */
-	for (uint32_t hash = 0; *count >= words[1] && *count < MAX_SYMBOLS && !(hash & 1);
-	     ++*count)
+	for (uint32_t hash = 0; *count >= words[1] && *count < MAX_SYMBOLS && !(hash & 1); ++*count)
 		if (!read_address(reader, chains + (*count - words[1]) * 4ull, &hash, 4))
 			return false;
 	return true;
@@ -290,7 +291,8 @@ static bool find_relocations(struct reader *reader)
 	image->relr.bytes = image->relr.address ? dynamic_value(reader, DT_RELRSZ) : 0;
 	if (dynamic_value(reader, DT_REL) || dynamic_value(reader, DT_JMPREL) ||
 	    dynamic_value(reader, DT_NEEDED)) {
-		plh_set_error("%s needs a dynamic linker (other libraries, or relocations of another "
+		plh_set_error("%s needs a dynamic linker (other libraries, or relocations of "
+			      "another "
 			      "kind): it is no liblinux.so.",
 			      image->path);
 		return false;

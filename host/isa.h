@@ -12,8 +12,8 @@
 
 #if defined(__x86_64__)
 
-#define ISA_NAME "x86-64"
-#define ISA_ELF_MACHINE EM_X86_64
+#define ISA_NAME	   "x86-64"
+#define ISA_ELF_MACHINE	   EM_X86_64
 #define ISA_RELOC_RELATIVE R_X86_64_RELATIVE
 
 static inline uint64_t isa_context_pc(const ucontext_t *context)
@@ -38,8 +38,8 @@ static inline void isa_context_set_pc(ucontext_t *context, uint64_t pc)
 
 #elif defined(__aarch64__)
 
-#define ISA_NAME "aarch64"
-#define ISA_ELF_MACHINE EM_AARCH64
+#define ISA_NAME	   "aarch64"
+#define ISA_ELF_MACHINE	   EM_AARCH64
 #define ISA_RELOC_RELATIVE R_AARCH64_RELATIVE
 
 static inline uint64_t isa_context_pc(const ucontext_t *context)

@@ -98,27 +98,31 @@ static bool prepare(struct plh_kernel *kernel)
 static bool run_boot(struct plh_kernel *kernel)
 {
 	struct plh_world *world = kernel->world;
-	struct wait wait = { .kernel = kernel, .until_ns = LL_NEVER, .wall_ns = LL_NEVER };
+	struct wait wait = { .kernel = kernel, .until_ns = LL_NEVER };
 	int status;
 
 	world_progress(world);
 	world_make_runnable(world, kernel);
 	kernel->waits++;
-	do
+	/* Half a kernel is of no use, and booting takes milliseconds: no signal ends it. */
+	do {
+		wait.wall_ns = LL_NEVER;
 		status = world_wait(world, &wait);
-	while (status == PLH_SIGNAL); /* half a kernel is of no use: boot takes ms */
+	} while (status == PLH_SIGNAL);
 	kernel->waits--;
 	switch (status) {
 	case PLH_OK:
 		return true;
 	case PLH_DEAD:
-		plh_set_error("The kernel did not boot: %s. Its log, and booting with boot_log = 1, "
+		plh_set_error("The kernel did not boot: %s. Its log, and booting with boot_log = "
+			      "1, "
 			      "may tell more.",
 			      *kernel->last_words ? kernel->last_words : "it was halted");
 		return false;
 	case PLH_DEADLOCK:
 	case PLH_PENDING:
-		plh_set_error("The kernel waits for something while it boots that this world's clock "
+		plh_set_error("The kernel waits for something while it boots that this world's "
+			      "clock "
 			      "does not bring.");
 		return false;
 	default: /* PLH_BUSY: the sentence is there */

@@ -137,8 +137,8 @@ static bool add_ends(struct plh_link *link, const struct plh_link_parameters *pa
 	for (uint32_t end = 0; end < 2; end++) {
 		struct link_end parameter = { link, end };
 
-		link->device[end] = plh_device_add(parameters->kernel[end], &link_backend, &parameter,
-						   &parameters->netdev[end]);
+		link->device[end] = plh_device_add(parameters->kernel[end], &link_backend,
+						   &parameter, &parameters->netdev[end]);
 		if (!link->device[end])
 			return false;
 	}

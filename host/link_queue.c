@@ -171,7 +171,8 @@ static uint64_t arrival(struct link_direction *direction, uint64_t left_ns)
 		uint64_t spread = random_next(&direction->random) % (2 * config->jitter_ns + 1);
 
 		due_ns += spread;
-		due_ns = due_ns > left_ns + config->jitter_ns ? due_ns - config->jitter_ns : left_ns;
+		due_ns = due_ns > left_ns + config->jitter_ns ? due_ns - config->jitter_ns :
+								left_ns;
 	}
 	if (due_ns < direction->last_due_ns)
 		due_ns = direction->last_due_ns;
@@ -280,9 +281,9 @@ void link_deliver(struct link_direction *direction, uint64_t now_ns)
 
 void link_due(struct event *event, uint64_t now_ns)
 {
-	link_deliver((struct link_direction *)((char *)event -
-					       offsetof(struct link_direction, event)),
-		     now_ns);
+	link_deliver(
+		(struct link_direction *)((char *)event - offsetof(struct link_direction, event)),
+		now_ns);
 }
 
 void link_drop_all(struct link_direction *direction)

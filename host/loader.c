@@ -72,7 +72,8 @@ static bool relocate_rela(const struct plh_image *image, uint64_t bias)
 
 	for (uint64_t i = 0; i < count; i++) {
 		if (ELF64_R_TYPE(rela[i].r_info) != ISA_RELOC_RELATIVE) {
-			plh_set_error("%s has a relocation of type %u, and only relative ones can be "
+			plh_set_error("%s has a relocation of type %u, and only relative ones can "
+				      "be "
 				      "applied: something in it is not hidden; build it with 'make "
 				      "liblinux.so'.",
 				      image->path, (unsigned int)ELF64_R_TYPE(rela[i].r_info));

@@ -44,8 +44,9 @@ enum plh_status {
 	PLH_DEADLOCK = 3, /* virtual clock: nothing will ever happen any more */
 	PLH_SIGNAL = 4, /* a host signal handler ran while waiting (Ctrl-C) */
 	PLH_DEAD = 5, /* the kernel panicked or was halted; see plh_kernel_state */
-	PLH_BUSY = 6, /* another thread waits in this virtual world, or the task
-		       * is inside a call already */
+	PLH_BUSY = 6, /* another thread waits in this virtual world, the task is
+		       * inside a call already, or a callback tried to run
+		       * kernels; nothing was started */
 	PLH_FORKED = 7, /* this is a forked child; the world belongs to its parent */
 	PLH_ERROR = 8, /* see plh_error() */
 };
@@ -76,7 +77,7 @@ enum plh_clock_kind {
 struct plh_world_config {
 	uint32_t clock_kind; /* enum plh_clock_kind */
 	uint32_t reserved;
-	uint64_t start_ns; /* virtual: first value of the clock */
+	uint64_t start_ns; /* virtual: first value of the clock; 0: one second */
 	uint64_t realtime_offset_ns; /* CLOCK_REALTIME - clock; 0 and virtual:
 				      * kernels start in 2000-01-01; 0 and real: the
 				      * host's */
@@ -84,8 +85,8 @@ struct plh_world_config {
 	uint32_t seeded; /* 0: random bytes come from getrandom(2) */
 	uint32_t reserved1;
 	/*
-	 * How long virtual time may run on with nothing but kernel timers (no
-	 * call ends, no frame moves) before that is a deadlock; 0: 24 hours.
+	 * How long virtual time may run on without any call ending before that is a
+	 * deadlock; 0: 24 hours.  Frames do not count: IPv6 solicits routers for ever.
 	 */
 	uint64_t deadlock_ns;
 	/* PLH_CLOCK_CALLBACK: returns ns, never less than before. */
@@ -108,8 +109,7 @@ uint64_t plh_world_next_ns(struct plh_world *world);
  * reached, PLH_DEADLOCK (virtual, until_ns LL_NEVER), PLH_SIGNAL.
  * With stop_on_done it also returns, PLH_OK, as soon as some call has ended.
  */
-int plh_world_run(struct plh_world *world, uint64_t until_ns, uint64_t budget_ns,
-		  int stop_on_done);
+int plh_world_run(struct plh_world *world, uint64_t until_ns, uint64_t budget_ns, int stop_on_done);
 /* Take a task whose call has ended since, oldest first; NULL if none. */
 plh_task *plh_world_next_done(struct plh_world *world);
 /*
@@ -198,18 +198,24 @@ int plh_kernel_stats(struct plh_kernel *kernel, struct plh_kernel_stats *stats);
 int plh_call(struct plh_kernel *kernel, plh_task *task, uint64_t nr, const uint64_t args[6],
 	     uint64_t deadline_ns, int64_t *ret);
 /* Start only: PLH_OK if it ended at once, PLH_PENDING if it is in flight. */
-int plh_submit(struct plh_kernel *kernel, plh_task *task, uint64_t nr,
-	       const uint64_t args[6], int64_t *ret);
-/* Go on waiting for a call in flight. */
+int plh_submit(struct plh_kernel *kernel, plh_task *task, uint64_t nr, const uint64_t args[6],
+	       int64_t *ret);
+/*
+ * Go on waiting for a call in flight, with a new deadline; PLH_ERROR if there is
+ * none.
+ */
 int plh_wait(struct plh_kernel *kernel, plh_task *task, uint64_t deadline_ns, int64_t *ret);
 /* Has it ended?  PLH_OK, PLH_PENDING, PLH_DEAD.  Runs nothing. */
 int plh_poll(struct plh_kernel *kernel, plh_task *task, int64_t *ret);
-/* End a call in flight with -EINTR (or its partial result); PLH_OK once it has. */
+/*
+ * End a call in flight with -EINTR (or its partial result); PLH_OK once it has.
+ * PLH_PENDING if another thread waits for it: that one gets the result.
+ */
 int plh_interrupt(struct plh_kernel *kernel, plh_task *task, int64_t *ret);
 /*
  * The fast path: no deadline, registers only; returns the result or -errno,
  * and waits as plh_call does.  If anything but PLH_OK happens the status goes to
- * *status, which is else untouched.
+ * *status, which is else untouched, and the result is -EIO.
  */
 int64_t plh_call6(struct plh_kernel *kernel, plh_task *task, int *status, uint64_t nr, uint64_t a0,
 		  uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
@@ -257,8 +263,7 @@ struct plh_device_stats {
 
 /* Add a netdev with a backend to a kernel; parameters are the backend's. */
 struct plh_device *plh_device_add(struct plh_kernel *kernel, const struct plh_backend *backend,
-				  const void *parameters,
-				  const struct ll_netdev_config *config);
+				  const void *parameters, const struct ll_netdev_config *config);
 int plh_device_remove(struct plh_device *device);
 int plh_device_ifindex(const struct plh_device *device);
 const char *plh_device_name(const struct plh_device *device);

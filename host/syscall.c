@@ -54,7 +54,8 @@ static int begin_call(struct plh_kernel *kernel, plh_task *task)
 	if (status)
 		return status;
 	if (task->state == LL_TASK_DEAD) {
-		plh_set_error("Task %d has ended: give it back with plh_task_exit() and make another "
+		plh_set_error("Task %d has ended: give it back with plh_task_exit() and make "
+			      "another "
 			      "one.",
 			      task->pid);
 		status = PLH_ERROR;
@@ -101,8 +102,8 @@ static int go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *r
 		call_done(kernel, kernel->machine->done);
 		world_make_runnable(world, kernel);
 	} else if (exit == LL_EXIT_DONE) {
-		/* A call that ends its task has no result. */
-		*ret = task->state == LL_TASK_DEAD ? 0 : task->ret;
+		/* A call that ends its task, or during which a signal ends it, has no result. */
+		*ret = task->state == LL_TASK_DEAD ? -ESRCH : task->ret;
 		kernel_left(kernel, exit);
 		/* Timers that the call set are only told by an idle exit. */
 		world_make_runnable(world, kernel);

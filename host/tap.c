@@ -24,8 +24,8 @@
 #endif
 
 #define ETHERNET_BYTES 18 /* header and a VLAN tag */
-#define MAX_GSO_BYTES (65536 + ETHERNET_BYTES)
-#define READ_BATCH 64 /* frames, then others have their turn */
+#define MAX_GSO_BYTES  (65536 + ETHERNET_BYTES)
+#define READ_BATCH     64 /* frames, then others have their turn */
 
 typedef struct virtio_net_hdr_mrg_rxbuf vnet_header;
 
@@ -51,8 +51,8 @@ static int use_descriptor(struct tap_state *state, const struct plh_tap_paramete
 	if (state->fd < 0 || ioctl(state->fd, TUNGETIFF, &request)) {
 		int error = -errno;
 
-		plh_set_error("Descriptor %d is no tap that is attached to an interface (%s).", tap->fd,
-			      plh_errno_text(error));
+		plh_set_error("Descriptor %d is no tap that is attached to an interface (%s).",
+			      tap->fd, plh_errno_text(error));
 		return error;
 	}
 	if (!(request.ifr_flags & IFF_TAP) || !(request.ifr_flags & IFF_NO_PI) ||

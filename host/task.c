@@ -31,7 +31,8 @@ plh_task *plh_task_create(struct plh_kernel *kernel, plh_task *parent, uint64_t 
 	if (status == PLH_OK && ret >= 0 && task)
 		return task;
 	if (status == PLH_OK)
-		plh_set_error("The kernel cannot make a task (%s): boot it with more memory_bytes or "
+		plh_set_error("The kernel cannot make a task (%s): boot it with more memory_bytes "
+			      "or "
 			      "stack_count, or end other tasks.",
 			      plh_errno_text((int)ret));
 	else

@@ -121,7 +121,7 @@ static bool fire_due(struct plh_world *world)
 
 static int look_around(struct plh_world *world, const struct wait *wait)
 {
-	if (world->clock->shared_wait)
+	if (world->watched)
 		world->clock->poll(world);
 	world_breathe(world);
 	if (__atomic_load_n(&world->wake, __ATOMIC_RELAXED) &&
@@ -170,7 +170,8 @@ int world_wait(struct plh_world *world, struct wait *wait)
 	int status = GO_ON;
 
 	if (world->leader && !world->clock->shared_wait) {
-		plh_set_error("Another thread waits in this world, whose time only one can move: wait "
+		plh_set_error("Another thread waits in this world, whose time only one can move: "
+			      "wait "
 			      "with one thread, or give each its own world.");
 		return PLH_BUSY;
 	}
@@ -233,8 +234,8 @@ void world_after_fast_calls(struct plh_world *world, struct plh_kernel *kernel)
 	if (kernel->state != PLH_KERNEL_RUNNING)
 		return;
 	if (!world->watched && world->runnable == kernel && !kernel->next_runnable &&
-	    kernel->ready && !machine->work_pending && !machine->submitted &&
-	    !machine->rx_kicks && (next_ns == LL_NEVER || next_ns > world_now(world)))
+	    kernel->ready && !machine->work_pending && !machine->submitted && !machine->rx_kicks &&
+	    (next_ns == LL_NEVER || next_ns > world_now(world)))
 		return;
 	world_settle(world);
 }

@@ -18,48 +18,24 @@ class TcpInfo(ctypes.Structure):
     Members that the kernel does not fill are 0.
     """
 
-    _fields_ = (
-        ("state", c_uint8),
-        ("ca_state", c_uint8),
-        ("retransmits", c_uint8),
-        ("probes", c_uint8),
-        ("backoff", c_uint8),
-        ("options", c_uint8),
-        ("wscale", c_uint8),
-        ("flags", c_uint8),
-        *(
-            (name, c_uint32)
-            for name in (
-                "rto ato snd_mss rcv_mss unacked sacked lost retrans fackets last_data_sent "
-                "last_ack_sent last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar "
-                "snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans"
-            ).split()
-        ),
-        *(
-            (name, c_uint64)
-            for name in ("pacing_rate", "max_pacing_rate", "bytes_acked", "bytes_received")
-        ),
-        *(
-            (name, c_uint32)
-            for name in (
-                "segs_out segs_in notsent_bytes min_rtt data_segs_in data_segs_out"
-            ).split()
-        ),
-        *(
-            (name, c_uint64)
-            for name in ("delivery_rate", "busy_time", "rwnd_limited", "sndbuf_limited")
-        ),
-        ("delivered", c_uint32),
-        ("delivered_ce", c_uint32),
-        ("bytes_sent", c_uint64),
-        ("bytes_retrans", c_uint64),
-        *(
-            (name, c_uint32)
-            for name in "dsack_dups reord_seen rcv_ooopack snd_wnd rcv_wnd rehash".split()
-        ),
-        ("total_rto", c_uint16),
-        ("total_rto_recoveries", c_uint16),
-        ("total_rto_time", c_uint32),
+    _fields_ = tuple(
+        (name, kind)
+        for kind, names in (
+            (c_uint8, "state ca_state retransmits probes backoff options wscale flags"),
+            (c_uint32, "rto ato snd_mss rcv_mss unacked sacked lost retrans fackets"),
+            (c_uint32, "last_data_sent last_ack_sent last_data_recv last_ack_recv pmtu"),
+            (c_uint32, "rcv_ssthresh rtt rttvar snd_ssthresh snd_cwnd advmss reordering"),
+            (c_uint32, "rcv_rtt rcv_space total_retrans"),
+            (c_uint64, "pacing_rate max_pacing_rate bytes_acked bytes_received"),
+            (c_uint32, "segs_out segs_in notsent_bytes min_rtt data_segs_in data_segs_out"),
+            (c_uint64, "delivery_rate busy_time rwnd_limited sndbuf_limited"),
+            (c_uint32, "delivered delivered_ce"),
+            (c_uint64, "bytes_sent bytes_retrans"),
+            (c_uint32, "dsack_dups reord_seen rcv_ooopack snd_wnd rcv_wnd rehash"),
+            (c_uint16, "total_rto total_rto_recoveries"),
+            (c_uint32, "total_rto_time"),
+        )
+        for name in names.split()
     )
 
 

@@ -16,10 +16,8 @@ SCRIPT = """
     def main(seed, path, options):
         logs = []
         with pylibos.World(seed=seed) as world:
-            a, b = (
-                pylibos.boot(**options, world=world, name=name, log=lambda _, text: logs.append(text))
-                for name in "ab"
-            )
+            log = lambda _, text: logs.append(text)
+            a, b = (pylibos.boot(**options, world=world, name=name, log=log) for name in "ab")
             link = a.link_to(
                 b, subnet=["10.0.0.0/24", "fd00::/64"], delay_ms=7, jitter_ms=3, loss_pct=5,
                 duplicate_pct=1, reorder_pct=1, rate_mbit=50, offload=False,

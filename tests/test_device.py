@@ -138,7 +138,7 @@ def test_hardware_address_and_mtu_are_as_asked(kernel):
 def test_device_can_be_removed(kernel, wire):
     wire.device.close()
     wire.device.close()
-    assert [name for _, name in kernel.if_nameindex()] == ["lo"]
+    assert "wire0" not in [name for _, name in kernel.if_nameindex()]
     with pytest.raises(pylibos.PylibosError, match="wire0 is gone"):
         wire.device.stats()
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ def mappings():
 
 def measure():
     gc.collect()
-    return resident_kib(), len(os.listdir("/proc/self/fd")), mappings()
+    return resident_kib(), len(list(Path("/proc/self/fd").iterdir())), mappings()
 
 
 def cycle(build, count):

@@ -228,7 +228,7 @@ def test_task_shares_descriptors_when_asked(kernel):
 def test_task_in_a_network_namespace_sees_its_own_interfaces(kernel):
     with kernel.task(share_files=False, namespaces=["net"]) as task:
         kernel.add_device(lambda frame: None, name="outer0")
-        assert [name for _, name in kernel.if_nameindex()] == ["lo", "outer0"]
+        assert "outer0" in [name for _, name in kernel.if_nameindex()]
         with pytest.raises(OSError, match="No such device"):
             task.if_nametoindex("outer0")
         assert task.if_nametoindex("lo") == 1

@@ -30,7 +30,6 @@ OPTIONS = [
     (socket.SOL_SOCKET, socket.SO_TYPE),
     (socket.SOL_SOCKET, socket.SO_ACCEPTCONN),
     (socket.SOL_SOCKET, socket.SO_OOBINLINE),
-    (socket.SOL_SOCKET, socket.SO_PASSCRED),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY),
     (socket.IPPROTO_TCP, socket.TCP_CORK),
     (socket.IPPROTO_IP, socket.IP_TTL),

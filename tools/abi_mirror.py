@@ -63,7 +63,7 @@ class Mirror:
 
 def strip(text: str) -> str:
     """Remove comments, conditionals and includes; keep ``#define`` lines."""
-    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
+    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S).replace("\\\n", " ")
     text = re.sub(r'extern "C" \{', "", text)
     # The closing brace of extern "C" stands alone between #ifdef __cplusplus and #endif.
     text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.S)

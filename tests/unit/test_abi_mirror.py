@@ -75,7 +75,8 @@ def test_plain_c_is_understood():
         "enum e { A, B = 5, C };\n"
         "struct inner { uint16_t x, y; };\n"
         "typedef struct inner in_t;\n"
-        "struct outer { struct inner *p; struct inner i; char name[N]; int (*f)(void *, int); };\n"
+        "struct outer { struct inner *p; struct inner i; char name[N];"
+        " int (*f)(void *o, int n); };\n"
         "const char *text(const in_t *a, uint64_t b[2]);\n"
     )
     mirror = parser.mirror

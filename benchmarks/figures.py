@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The list of all figures, with the goals that the project has set itself."""
+
+from __future__ import annotations
+
+from benchmarks.figure import Figure, Measurement, Setting
+from benchmarks.from_c import run_program
+from benchmarks.from_python import (
+    boot_python,
+    null_call_python,
+    smallest_memory,
+    socket_round_trip_python,
+)
+
+
+def _boot(setting: Setting) -> list[Measurement]:
+    found = []
+    for name, image in (("lean", setting.lean), ("default", setting.default)):
+        if image is not None:
+            found += run_program("boot", image, f"_{name}")
+    return found
+
+
+def _from_c(name: str) -> Figure:
+    about, goals = _C[name]
+    return Figure(name, about, lambda setting: run_program(name, setting.image()), goals)
+
+
+_C: dict[str, tuple[str, dict[str, float]]] = {
+    "null_call": (
+        "getppid() from C, virtual and real clock",
+        {"null_call_virtual": 25, "null_call_real": 40},
+    ),
+    "udp_loopback": ("send and receive 64 bytes over UDP loopback", {"udp_loopback_64": 550}),
+    "pipe_ping_pong": ("one byte there and back between two tasks", {"pipe_ping_pong": 1000}),
+    "tcp_loopback": ("bulk over TCP loopback", {"tcp_loopback_256k": 80}),
+    "blocked_calls": ("10,000 recv() blocked at once on one host thread", {}),
+}
+
+FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in (
+        Figure(
+            "boot",
+            "load and boot, from C; memory of a further kernel",
+            _boot,
+            {"boot_lean": 4000, "boot_default": 10_000},
+        ),
+        Figure(
+            "boot_python",
+            "pylibos.boot(), from Python",
+            boot_python,
+            {"boot_python_default": 15},
+        ),
+        Figure(
+            "smallest_memory",
+            "smallest memory that boots and moves data",
+            smallest_memory,
+            {"smallest_memory_lean": 4, "smallest_memory_default": 10},
+        ),
+        *(_from_c(name) for name in _C),
+        Figure(
+            "null_call_python",
+            "a null system call, from Python",
+            null_call_python,
+            {"null_call_python": 1000},
+        ),
+        Figure(
+            "socket_round_trip_python",
+            "64 bytes there and back over AF_UNIX, from Python",
+            socket_round_trip_python,
+            {},
+        ),
+    )
+}
