@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs CPython's own socket tests (test.test_socket) on the sockets of a library kernel.
 
-    python cpython_suite.py KERNEL PROFILE
+python cpython_suite.py KERNEL PROFILE
 """
 
 from __future__ import annotations
@@ -105,10 +105,17 @@ def main() -> int:
     from test import test_socket
 
     socket.socket = make_socket_class(kernel)
-    for name in (
-        "create_connection create_server socketpair fromfd has_dualstack_ipv6 getaddrinfo "
-        "if_nameindex if_nametoindex if_indextoname"
-    ).split():
+    for name in [
+        "create_connection",
+        "create_server",
+        "socketpair",
+        "fromfd",
+        "has_dualstack_ipv6",
+        "getaddrinfo",
+        "if_nameindex",
+        "if_nametoindex",
+        "if_indextoname",
+    ]:
         setattr(socket, name, getattr(kernel, name))
     select.select = kernel.select
     mirror_folders(kernel)

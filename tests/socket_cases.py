@@ -26,7 +26,7 @@ def outcome(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """What a call gives: its value, or the error's class and text."""
     try:
         return function(*args, **options)
-    except Exception as error:  # noqa: BLE001 - any class is an outcome
+    except Exception as error:
         return type(error).__name__, str(error)
 
 

@@ -92,7 +92,10 @@ void arch_cpu_idle(void)
 		ll_machine->work_pending = 0;
 		ll_exit(LL_EXIT_IDLE);
 	}
+	/* As an interrupt that ends the wait: lockdep has been told that they are on. */
+	raw_local_irq_enable();
 	ll_events();
+	raw_local_irq_disable();
 }
 
 static void busy(u64 until_ns)

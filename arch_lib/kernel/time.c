@@ -79,6 +79,18 @@ void __init time_init(void)
 	init_task.default_timer_slack_ns = 0;
 }
 
+/*
+ * Timers become exact with the first tick, which under a frozen clock would come
+ * with the first sleep and make that one late: let it come now.
+ */
+static int __init first_tick(void)
+{
+	ll_deadline = ll_clock();
+	ll_events();
+	return 0;
+}
+late_initcall(first_tick);
+
 unsigned long long notrace sched_clock(void)
 {
 	return ll_machine ? ll_clock() - clock_at_boot : 0;
