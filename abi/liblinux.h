@@ -134,22 +134,21 @@ enum ll_task_state {
 	LL_TASK_USER = 0, /* outside: a call may be submitted */
 	LL_TASK_SUBMITTED = 1, /* written by the host, with nr and args */
 	LL_TASK_CALL = 2, /* inside a call, running or blocked */
-	LL_TASK_DEAD = 3, /* ended; submitted once more, the structure is freed */
+	LL_TASK_DEAD = 3, /* ended; submitted with LL_TASK_RELEASE it is freed */
 };
 
 /* ll_task.flags */
 #define LL_TASK_REMOTE	  1u /* host: pointers are reached by LL_EXIT_COPY */
 #define LL_TASK_INTERRUPT 2u /* host: end the call in flight with -EINTR */
 #define LL_TASK_QUEUED	  4u /* host: is on ll_machine.submitted */
-#define LL_TASK_RESTART \
-	8u /* kernel: -EINTR came from a signal whose action
-			    * asks for a restart (SA_RESTART) */
+#define LL_TASK_RESTART	  8u /* kernel: -EINTR is a signal's that has SA_RESTART */
+#define LL_TASK_RELEASE	  16u /* host: it is dead and no longer looked at */
 
 /*
  * One Linux task, lent to the host.  Allocated by the kernel when the task is
  * created (LL_SYS_TASK_CREATE).  When the task has ended, by itself or by a
  * signal, an LL_EXIT_DONE says so with state LL_TASK_DEAD; the host gives the
- * structure back by submitting it in that state.  A call: set nr and
+ * structure back by submitting it with LL_TASK_RELEASE.  A call: set nr and
  * args, then call(), or state = LL_TASK_SUBMITTED, put it on
  * ll_machine.submitted, and enter().  One call at a time.
  */

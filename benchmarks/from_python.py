@@ -31,12 +31,12 @@ def boot_python(setting: Setting) -> list[Measurement]:
 
 def null_call_python(setting: Setting) -> list[Measurement]:
     """kernel.syscall("getppid") against os.getppid(), which does less in Python."""
-    count = 100_000
+    count = 2000
     found = []
     with pylibos.boot(kernel=setting.image()) as kernel:
         call = kernel.syscall
         library, native = [], []
-        for _ in range(setting.rounds):
+        for _ in range(20 * setting.rounds):
             start = time.perf_counter_ns()
             for _ in range(count):
                 call("getppid")
@@ -53,7 +53,7 @@ def null_call_python(setting: Setting) -> list[Measurement]:
 
 def socket_round_trip_python(setting: Setting) -> list[Measurement]:
     """send() and recv() of 64 bytes over an AF_UNIX pair, there and back, one thread."""
-    count = 10_000
+    count = 300
 
     def measure(first: socket.socket, second: socket.socket) -> float:
         data = bytes(64)
@@ -68,7 +68,7 @@ def socket_round_trip_python(setting: Setting) -> list[Measurement]:
     with pylibos.boot(kernel=setting.image()) as kernel:
         ours, theirs = kernel.socketpair(), socket.socketpair()
         library, native = [], []
-        for _ in range(setting.rounds):
+        for _ in range(20 * setting.rounds):
             library.append(measure(*ours))
             native.append(measure(*theirs))
         for sock in (*ours, *theirs):

@@ -160,6 +160,7 @@ void call_give_back(struct plh_kernel *kernel, plh_task *task)
 	if (call)
 		call_free(call);
 	task->opaque = 0;
+	task->flags |= LL_TASK_RELEASE;
 	call_enqueue(kernel, task);
 }
 

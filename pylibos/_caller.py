@@ -7,6 +7,7 @@ it gets a Linux thread of that process, made on its first call and ended with it
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import struct
@@ -33,10 +34,14 @@ CLONE_SIGHAND = 0x800
 _THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND
 
 _pack = struct.Struct("6q").pack_into
-_ZEROS = [(0,) * (6 - count) for count in range(7)]
+# By number of arguments; the words that are not given become 0.
+_packers = [struct.Struct(f"{count}q{8 * (6 - count)}x").pack_into for count in range(7)]
 _MAX_ERRNO = 4095
 _MAX_NUMBER = 1 << 31
 _SIG_IGN = 1
+_ESRCH = -errno.ESRCH
+# Where the kernel's last complaint stands in its log, in characters from the end.
+_LOG_END = 20_000
 _GETTID = NUMBERS["gettid"]
 # Calls that return a descriptor: closed again if their caller was interrupted.
 _MAKES_DESCRIPTOR = frozenset(
@@ -106,18 +111,12 @@ class Caller:
             TimeoutError: the deadline came.
             KernelDead, DeadlockError, ForkedProcess, ThreadError: see there.
         """
-        try:
-            nr = name if type(name) is int else NUMBERS[name]  # type: ignore[index]
-        except KeyError:
-            raise ValueError(
-                f"There is no system call named {name!r} on this processor; a number works, too."
-            ) from None
-        if not 0 <= nr < _MAX_NUMBER:
-            raise ValueError(f"System call numbers are 0 to {_MAX_NUMBER - 1}, unlike {nr}.")
+        nr = NUMBERS.get(name)  # type: ignore[arg-type]
+        if nr is None:
+            nr = _number(name)
         slot = self._slots.get(id(getcurrent())) or self._enter()
         try:
-            _pack(slot.args, 0, *args, *_ZEROS[len(args)])
-            keep = None
+            _packers[len(args)](slot.args, 0, *args)
         except (struct.error, IndexError):
             keep = convert(args)
             _pack(slot.args, 0, *keep.words)
@@ -125,9 +124,11 @@ class Caller:
         if status:
             self._wait(slot, status, nr, deadline_ns)
         result = slot.result.value
-        if -_MAX_ERRNO <= result < 0:
-            raise OSError(-result, os.strerror(-result))
-        return result
+        if result >= 0 or result < -_MAX_ERRNO:
+            return result
+        if result == _ESRCH:
+            self._raise_if_ended(slot)
+        raise OSError(-result, os.strerror(-result))
 
     def call(self, nr: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> int:
         """Make a system call with plain numbers; return the result or -errno.
@@ -139,7 +140,10 @@ class Caller:
         status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
         if status:
             self._wait(slot, status, nr, None)
-        return slot.result.value
+        result = slot.result.value
+        if result == _ESRCH:
+            self._raise_if_ended(slot)
+        return result
 
     def call6(self, nr: int, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
         """Make a system call with six numbers; see call()."""
@@ -148,17 +152,16 @@ class Caller:
         status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
         if status:
             self._wait(slot, status, nr, None)
-        return slot.result.value
+        result = slot.result.value
+        if result == _ESRCH:
+            self._raise_if_ended(slot)
+        return result
 
     def _wait(self, slot: Slot, status: int, nr: int, deadline_ns: int | None) -> None:
         """The call did not end at once."""
         machine = self._machine
         if status != _abi.PLH_PENDING:
-            if _abi.ll_task.from_address(slot.task).state == _abi.LL_TASK_DEAD:
-                self._slots.pop(id(getcurrent()), None)
-                raise ProcessLookupError(
-                    3, f"A signal has ended this thread's task (in call {nr} or before)"
-                )
+            self._raise_if_ended(slot)
             machine.fail(status)
         try:
             machine.world.hub.wait_call(machine, slot.task, slot.result, deadline_ns)
@@ -166,6 +169,22 @@ class Caller:
             if nr in _MAKES_DESCRIPTOR and slot.result.value >= 0 and machine.handle:
                 self.call(NUMBERS["close"], slot.result.value)
             raise
+
+    def _raise_if_ended(self, slot: Slot) -> None:
+        """Give a task back that a signal has ended; the next call makes another one."""
+        if _abi.ll_task.from_address(slot.task).state != _abi.LL_TASK_DEAD:
+            return
+        for key, mine in list(self._slots.items()):
+            if mine is slot:
+                del self._slots[key]
+        self._machine.library.plh_task_exit(self._machine.handle, slot.task, 0)
+        if "Out of memory" in self._machine.log()[-_LOG_END:]:
+            raise OSError(
+                errno.ENOMEM,
+                "The kernel ran out of memory and has ended the task of this thread; "
+                "boot it with more memory",
+            )
+        raise ProcessLookupError(errno.ESRCH, "A signal has ended the task of this thread")
 
     def raise_at_next_call(self) -> None:
         """Make the next call raise what a callback raised meanwhile."""
@@ -183,7 +202,11 @@ class Caller:
         machine = self._machine
         machine.open_handle  # noqa: B018 - raises after halt()
         self._reap()
-        task = create_task(machine, self._leader, _THREAD_FLAGS)
+        try:
+            task = create_task(machine, self._leader, _THREAD_FLAGS)
+        except ProcessLookupError:
+            self._leader_ended()
+            task = create_task(machine, self._leader, _THREAD_FLAGS)
         current = getcurrent()
         key = id(current)
         slots, orphans = self._slots, self._orphans
@@ -202,6 +225,10 @@ class Caller:
 
             current.program.at_end.append(end)
         return slot
+
+    def _leader_ended(self) -> None:
+        """The process whose threads are cloned has been killed."""
+        raise ProcessLookupError(errno.ESRCH, "A signal has ended this task")
 
     def _reap(self) -> None:
         """End the Linux threads whose Python threads are gone."""
@@ -234,6 +261,17 @@ class Caller:
         return {number + 1 for number in range(64) if bits >> number & 1}
 
 
+def _number(name: str | int) -> int:
+    """Check a system call's number; a name comes here only if it is unknown."""
+    if not isinstance(name, int):
+        raise ValueError(
+            f"There is no system call named {name!r} on this processor; a number works, too."
+        )
+    if not 0 <= name < _MAX_NUMBER:
+        raise ValueError(f"System call numbers are 0 to {_MAX_NUMBER - 1}, unlike {name}.")
+    return name
+
+
 def create_task(machine: Machine, parent: int, flags: int) -> int:
     """Make a Linux task; return the address of its struct ll_task.
 
@@ -249,6 +287,8 @@ def create_task(machine: Machine, parent: int, flags: int) -> int:
         return task
     if not machine.alive():
         raise machine.dead()
+    if _abi.ll_task.from_address(parent).state == _abi.LL_TASK_DEAD:
+        raise ProcessLookupError(errno.ESRCH, "A signal has ended this task")
     if error.value < 0:
         raise OSError(-error.value, f"A Linux task could not be made: {last_error()}")
     raise PylibosError(last_error())

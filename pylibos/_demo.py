@@ -151,6 +151,7 @@ def _report(console: Console, kernels: list[Kernel], result: Transfer, same: boo
     seconds = result.virtual_ns / 1e9
     table.add_row("kernel", f"Linux {kernels[0].release} ({kernels[0].image.profile})")
     table.add_row("boot times", boots)
+    table.add_row("congestion control", kernels[0].sysctl["net.ipv4.tcp_congestion_control"])
     table.add_row("bytes", f"{result.size:,}")
     table.add_row("SHA-256", f"{result.digest[:16]}... {'equal' if same else 'DIFFERENT'}")
     table.add_row("virtual time", f"{seconds:.6f} s ({result.size * 8 / seconds / 1e6:.1f} Mbit/s)")

@@ -27,6 +27,7 @@ from pylibos._world import Clock, World
 T = TypeVar("T")
 _numbers = itertools.count(1)
 LOOPBACK_INDEX = 1
+_PROCESS_FLAGS = CLONE_VM | CLONE_FILES | CLONE_FS
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,14 @@ class Kernel(Process):
     def __init__(self, machine: Machine, *, owns_world: bool) -> None:
         self._owns_world = owns_world
         self.name = machine.name
-        flags = CLONE_VM | CLONE_FILES | CLONE_FS
         ignore_sigpipe(machine)
-        super().__init__(machine, create_task(machine, machine.spawner, flags))
+        super().__init__(machine, create_task(machine, machine.spawner, _PROCESS_FLAGS))
         self.sysctl = Sysctl(self)
+
+    def _leader_ended(self) -> None:
+        # The next process begins without descriptors, as after any kill.
+        self._machine.library.plh_task_exit(self._machine.open_handle, self._leader, 0)
+        self._leader = create_task(self._machine, self._machine.spawner, _PROCESS_FLAGS)
 
     # --- What it is ---
 

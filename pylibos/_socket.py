@@ -13,13 +13,10 @@ Behaviour, error classes and messages are those of CPython's ``Lib/socket.py`` a
 from __future__ import annotations
 
 import ctypes
-import os
 import socket
-import stat
 import struct
 import sys
 import warnings
-from collections.abc import Callable
 from ctypes import addressof, c_uint32, create_string_buffer
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +24,7 @@ from pylibos._address import pack_address, unpack_address
 from pylibos._arguments import address_of, bytes_address, c_int
 from pylibos._caller import fail
 from pylibos._errors import KernelDead
-from pylibos._file import RawFile, library_file
+from pylibos._socket_files import Files
 from pylibos._socket_transfer import Transfer
 from pylibos._syscalls import NUMBERS
 
@@ -42,7 +39,6 @@ _ACCEPT = NUMBERS["accept4"]
 _SOCKET = NUMBERS["socket"]
 _FCNTL = NUMBERS["fcntl"]
 _IOCTL = NUMBERS["ioctl"]
-_SENDFILE = NUMBERS["sendfile"]
 _SHUTDOWN = NUMBERS["shutdown"]
 _GETSOCKOPT = NUMBERS["getsockopt"]
 _SETSOCKOPT = NUMBERS["setsockopt"]
@@ -55,10 +51,9 @@ _EINTR, _EINPROGRESS, _EISCONN, _EWOULDBLOCK = 4, 115, 106, 11
 _NAME_BYTES = 128  # struct sockaddr_storage
 _TYPE_FLAGS = socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _INT, _LONG = struct.Struct("=i"), struct.Struct("=Q")
-_FILE_BLOCK = 1 << 18
 
 
-class Socket(Transfer, socket.socket):
+class Socket(Files, Transfer, socket.socket):
     """A socket of a library kernel with every method of ``socket.socket``.
 
     Args:
@@ -356,52 +351,6 @@ class Socket(Transfer, socket.socket):
         result = self._check(self._process.call(_IOCTL, self._fd, request, address))
         del keep
         return result
-
-    def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send a regular file of the library by sendfile(2), one of the host block by block."""
-        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
-        raw = library_file(file)
-        if raw is not None and raw.process is self._process:
-            step = self._library_step(raw)
-        else:
-            step = self._host_step(file)
-        if self._timeout == 0:
-            raise ValueError("non-blocking sockets are not supported")
-        total = 0
-        try:
-            while count is None or total < count:
-                left = _FILE_BLOCK if count is None else min(count - total, _FILE_BLOCK)
-                sent = step(offset + total, left)
-                if sent == 0:
-                    break
-                total += sent
-        finally:
-            if total:
-                file.seek(offset + total)
-        return total
-
-    def _library_step(self, raw: RawFile) -> Callable[[int, int], int]:
-        def step(offset: int, size: int) -> int:
-            position = ctypes.c_int64(offset)
-            at, call, fd = addressof(position), self._process.call, raw.fileno()
-            return self._attempt(self.WRITE, lambda: call(_SENDFILE, self._fd, fd, at, size))
-
-        return step
-
-    def _host_step(self, file: Any) -> Callable[[int, int], int]:
-        try:
-            fd = file.fileno()
-            regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        except (AttributeError, OSError, OverflowError) as error:
-            raise socket._GiveupOnSendfile(error) from None  # type: ignore[attr-defined]
-        if not regular:
-            raise socket._GiveupOnSendfile("not a regular file")  # type: ignore[attr-defined]
-
-        def step(offset: int, size: int) -> int:
-            data = os.pread(fd, size, offset)
-            return self.send(data) if data else 0
-
-        return step
 
 
 def _enum(kind: Any, value: int) -> Any:

@@ -127,13 +127,17 @@ def test_memory_runs_out_with_an_error_and_not_with_a_crash(boot, neighbour):
                 while True:
                     first.send(bytes(65536))
 
-    with pytest.raises((OSError, pylibos.KernelPanic)) as caught:
+    with pytest.raises((OSError, pylibos.KernelPanic), match="memory|buffer|files") as caught:
         exhaust()
     if isinstance(caught.value, pylibos.KernelPanic):
         assert re.search("[Oo]ut of memory|OOM|memory and no killable", caught.value.log)
     else:
         for sock in pairs:
-            sock.close()
+            # The task may have been ended to get memory back; another one takes over.
+            with contextlib.suppress(OSError):
+                sock.close()
+        with contextlib.suppress(OSError):
+            kernel.syscall("getpid")
         assert kernel.syscall("getpid") > 0
 
 

@@ -8,7 +8,11 @@ import select
 import socket
 
 import pytest
+import socket_cases_calls
+import socket_cases_data
 from socket_cases import CASES
+
+assert socket_cases_calls, socket_cases_data  # importing them fills CASES
 
 
 class HostNet:

@@ -276,8 +276,19 @@ def test_pid_is_a_thread_of_its_own(kernel):
 
 
 def test_pending_signals_are_reported(kernel):
+    handler = struct.pack("QQQQ", 0x1000, 0, 0, 0)  # any address: it is never called
+    kernel.syscall("rt_sigaction", 10, handler, None, 8)
     kernel.syscall("tgkill", kernel.syscall("getpid"), kernel.pid, 10)
-    assert kernel.pending_signals in ({10}, set())
+    assert kernel.pending_signals == {10}
+    assert kernel.pending_signals == set()
+
+
+def test_fatal_signal_in_a_call_is_reported_and_survived(kernel):
+    with kernel.task() as task:
+        first = task.pid
+        with pytest.raises(ProcessLookupError, match="A signal has ended the task"):
+            task.syscall("tgkill", task.syscall("getpid"), first, 15)
+        assert task.pid != first
 
 
 def test_repr_names_the_kernel(kernel):

@@ -38,8 +38,10 @@ static void take_submissions(void)
 		next = list->next;
 		list->next = NULL;
 		list->flags &= ~LL_TASK_QUEUED;
-		if (list->state == LL_TASK_DEAD) {
-			kfree(list);
+		/* It may have died between being submitted and now; then the host knows. */
+		if (!task) {
+			if (list->flags & LL_TASK_RELEASE)
+				kfree(list);
 			continue;
 		}
 		/* A call that has ended meanwhile cannot be interrupted. */

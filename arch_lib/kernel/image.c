@@ -63,8 +63,11 @@ static int ll_call(struct ll_task *task)
 		ll_machine->entries++;
 		return ll_entry_call(task, task->stack_top);
 	}
-	task->next = ll_machine->submitted;
-	ll_machine->submitted = task;
+	if (!(task->flags & LL_TASK_QUEUED)) {
+		task->flags |= LL_TASK_QUEUED;
+		task->next = ll_machine->submitted;
+		ll_machine->submitted = task;
+	}
 	return ll_enter();
 }
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import socket
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from pylibos._resolve import getaddrinfo, resolve
 class World:
     """Two interfaces and one host name."""
 
-    names = {"lo": 1, "eth0": 2}
+    names: ClassVar = {"lo": 1, "eth0": 2}
 
     def if_nametoindex(self, name):
         if name not in self.names:
