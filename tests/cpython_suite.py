@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 import unittest
+from pathlib import Path
 
 import pylibos
 
@@ -79,7 +80,7 @@ def mirror_folders(kernel: pylibos.Kernel) -> None:
         return path
 
     tempfile.mkdtemp = mkdtemp
-    make(os.getcwd())
+    make(str(Path.cwd()))
 
 
 def speaks(kernel: pylibos.Kernel, kind: int, protocol: int) -> bool:
