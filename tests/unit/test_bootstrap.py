@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -79,12 +78,10 @@ def test_anyone_else_is_told_what_is_missing(tmp_path: Path) -> None:
     assert machine.calls() == []
 
 
-def test_nothing_missing_asks_for_nothing_and_is_quick(tmp_path: Path) -> None:
+def test_nothing_missing_asks_for_nothing(tmp_path: Path) -> None:
     machine = Machine(tmp_path, uid=1000)
     machine.set_installed(" ".join([INSTALLED, *MISSING]))
-    started = time.monotonic()
     answer = machine.run()
-    assert time.monotonic() - started < 1.0
     assert (answer.returncode, answer.stderr, machine.calls()) == (0, "", [])
 
 
