@@ -71,11 +71,13 @@ static bool relocate_rela(const struct plh_image *image, uint64_t bias)
 	uint64_t count = image->rela.bytes / sizeof(*rela);
 
 	for (uint64_t i = 0; i < count; i++) {
+		/* A linker leaves empty entries where it needed fewer than it thought. */
+		if (ELF64_R_TYPE(rela[i].r_info) == 0)
+			continue;
 		if (ELF64_R_TYPE(rela[i].r_info) != ISA_RELOC_RELATIVE) {
-			plh_set_error("%s has a relocation of type %u, and only relative ones can "
-				      "be "
-				      "applied: something in it is not hidden; build it with 'make "
-				      "liblinux.so'.",
+			plh_set_error("%s has a relocation of type %u, and only relative ones "
+				      "can be applied: something in it is not hidden; build it "
+				      "with 'make liblinux.so'.",
 				      image->path, (unsigned int)ELF64_R_TYPE(rela[i].r_info));
 			return false;
 		}
