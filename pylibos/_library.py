@@ -93,13 +93,25 @@ class ImageFile:
     profile: str
 
 
+# e_machine of an ELF file (elf.h) by the machine's name.
+_ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is an image that was cross-built for another processor."""
+    with path.open("rb") as file:
+        header = file.read(20)
+    expected = _ELF_MACHINES.get(os.uname().machine)
+    return header[:4] == b"\x7fELF" and int.from_bytes(header[18:20], "little") != expected
+
+
 def images() -> list[ImageFile]:
-    """List every kernel image that is installed or built, best folder first."""
+    """List every kernel image for this processor that is installed or built, best folder first."""
     found: dict[tuple[str, str], ImageFile] = {}
     for folder in _folders():
         for path in sorted(folder.glob(f"*/{IMAGE}")):
             kernel, _, profile = path.parent.name.rpartition("-")
-            if kernel:
+            if kernel and not _is_foreign(path):
                 found.setdefault((kernel, profile), ImageFile(path, kernel, profile))
     return list(found.values())
 
