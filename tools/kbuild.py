@@ -102,7 +102,7 @@ class Kbuild:
             log.write(f"$ {' '.join(repr(w) if ' ' in w else w for w in command)}\n")
             log.flush()
             lines: list[str] = []
-            # A session of its own, so that an interrupt can end make with all its children.
+            # A process group of its own, so that an interrupt can end make with all its children.
             with subprocess.Popen(
                 command,
                 env=clean_environment(),
