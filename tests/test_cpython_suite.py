@@ -15,8 +15,8 @@ import pytest
 SUITE = Path(__file__).with_name("cpython_suite.py")
 
 
-# Known failure, cause not found yet: in about one run of five a thread of the real-time suite gets
-# EBADF from a socket that it has just made. Until that is found it runs on request only.
+# Known failure, cause not found yet: once in four runs seen a thread of the real-time suite got
+# EBADF from a socket that it had just made. Until that is found it runs on request only.
 @pytest.mark.skipif(
     "PYLIBOS_CPYTHON_SUITE" not in os.environ,
     reason="Fails now and then with EBADF, cause unknown; set PYLIBOS_CPYTHON_SUITE=1 to run it.",
