@@ -20,7 +20,7 @@ from greenlet import getcurrent
 
 from pylibos import _abi
 from pylibos._arguments import convert
-from pylibos._errors import PylibosError
+from pylibos._errors import KernelDead, PylibosError
 from pylibos._library import last_error
 from pylibos._machine import Machine
 from pylibos._program import ProgramGreenlet
@@ -39,7 +39,7 @@ _packers = [struct.Struct(f"{count}q{8 * (6 - count)}x").pack_into for count in 
 _MAX_ERRNO = 4095
 _MAX_NUMBER = 1 << 31
 _SIG_IGN = 1
-_ESRCH = -errno.ESRCH
+_ESRCH, _EINTR = -errno.ESRCH, -errno.EINTR
 # Where the kernel's last complaint stands in its log, in characters from the end.
 _LOG_END = 20_000
 _GETTID = NUMBERS["gettid"]
@@ -56,14 +56,31 @@ class Slot:
 
     Attributes:
         task: address of its struct ll_task.
+        busy: whether a call uses the buffers.
+        nested: the slot for calls made meanwhile by the same greenlet, or None: a garbage
+            collection that closes a socket, or a signal handler, may run between any two steps
+            of a call.
         args, result: where arguments and the result go.
         kernel_at, task_at, args_at, result_at: addresses, ready to be passed.
     """
 
-    __slots__ = ("args", "args_at", "kernel_at", "owner", "result", "result_at", "task", "task_at")
+    __slots__ = (
+        "args",
+        "args_at",
+        "busy",
+        "kernel_at",
+        "nested",
+        "owner",
+        "result",
+        "result_at",
+        "task",
+        "task_at",
+    )
 
     def __init__(self, kernel: int, task: int, owner: Any) -> None:
         self.task = task
+        self.busy = False
+        self.nested: Slot | None = None
         self.args = (c_uint64 * 6)()
         self.result = c_int64()
         self.kernel_at = c_void_p(kernel)
@@ -86,6 +103,7 @@ class Caller:
         self._leader = leader
         self._slots: dict[int, Slot] = {}
         self._orphans: list[Slot] = []
+        self._leftovers: list[int] = []
         # A function object without prototypes: what it is passed needs no conversion.
         self._plain_submit: Callable[..., int] = machine.library["plh_submit"]
         self._submit = self._plain_submit
@@ -115,15 +133,21 @@ class Caller:
         if nr is None:
             nr = _number(name)
         slot = self._slots.get(id(getcurrent())) or self._enter()
+        if slot.busy:
+            slot = self._nest(slot)
+        slot.busy = True
         try:
-            _packers[len(args)](slot.args, 0, *args)
-        except (struct.error, IndexError):
-            keep = convert(args)
-            _pack(slot.args, 0, *keep.words)
-        status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
-        if status:
-            self._wait(slot, status, nr, deadline_ns)
-        result = slot.result.value
+            try:
+                _packers[len(args)](slot.args, 0, *args)
+            except (struct.error, IndexError):
+                keep = convert(args)
+                _pack(slot.args, 0, *keep.words)
+            status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
+            if status:
+                self._wait(slot, status, nr, deadline_ns)
+            result = slot.result.value
+        finally:
+            slot.busy = False
         if result >= 0 or result < -_MAX_ERRNO:
             return result
         if result == _ESRCH:
@@ -136,11 +160,17 @@ class Caller:
         The caller keeps alive what the addresses point at.
         """
         slot = self._slots.get(id(getcurrent())) or self._enter()
-        _pack(slot.args, 0, a, b, c, d, e, 0)
-        status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
-        if status:
-            self._wait(slot, status, nr, None)
-        result = slot.result.value
+        if slot.busy:
+            slot = self._nest(slot)
+        slot.busy = True
+        try:
+            _pack(slot.args, 0, a, b, c, d, e, 0)
+            status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
+            if status:
+                self._wait(slot, status, nr, None)
+            result = slot.result.value
+        finally:
+            slot.busy = False
         if result == _ESRCH:
             self._raise_if_ended(slot)
         return result
@@ -148,11 +178,17 @@ class Caller:
     def call6(self, nr: int, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
         """Make a system call with six numbers; see call()."""
         slot = self._slots.get(id(getcurrent())) or self._enter()
-        _pack(slot.args, 0, a, b, c, d, e, f)
-        status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
-        if status:
-            self._wait(slot, status, nr, None)
-        result = slot.result.value
+        if slot.busy:
+            slot = self._nest(slot)
+        slot.busy = True
+        try:
+            _pack(slot.args, 0, a, b, c, d, e, f)
+            status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
+            if status:
+                self._wait(slot, status, nr, None)
+            result = slot.result.value
+        finally:
+            slot.busy = False
         if result == _ESRCH:
             self._raise_if_ended(slot)
         return result
@@ -163,6 +199,7 @@ class Caller:
         if status != _abi.PLH_PENDING:
             self._raise_if_ended(slot)
             machine.fail(status)
+        slot.result.value = _EINTR  # unless the call says otherwise
         try:
             machine.world.hub.wait_call(machine, slot.task, slot.result, deadline_ns)
         except BaseException:
@@ -177,7 +214,12 @@ class Caller:
         for key, mine in list(self._slots.items()):
             if mine is slot:
                 del self._slots[key]
-        self._machine.library.plh_task_exit(self._machine.handle, slot.task, 0)
+        for outer in self._slots.values():
+            while outer.nested is not None and outer.nested is not slot:
+                outer = outer.nested
+            if outer.nested is slot:
+                outer.nested, slot.nested = slot.nested, None
+        self._end_slot(slot)
         if "Out of memory" in self._machine.log()[-_LOG_END:]:
             raise OSError(
                 errno.ENOMEM,
@@ -188,10 +230,24 @@ class Caller:
 
     def raise_at_next_call(self) -> None:
         """Make the next call raise what a callback raised meanwhile."""
-        self._submit = self._raise_callback_error
+        self._submit = self._submit_with_chores
 
-    def _raise_callback_error(self, *args: Any) -> int:
+    def close_collected(self, fd: int) -> None:
+        """Close the descriptor of an object that is being collected, now or with the next call."""
+        if self._machine.handle is None:
+            return
+        try:
+            self.call(NUMBERS["close"], fd)
+        except KernelDead:
+            pass
+        except PylibosError:  # inside a callback, or while another thread waits
+            self._leftovers.append(fd)
+            self._submit = self._submit_with_chores
+
+    def _submit_with_chores(self, *args: Any) -> int:
         self._submit = self._plain_submit
+        while self._leftovers:
+            self.call(NUMBERS["close"], self._leftovers.pop())
         self._machine.world.raise_callback_error()
         return self._plain_submit(*args)
 
@@ -210,6 +266,9 @@ class Caller:
         current = getcurrent()
         key = id(current)
         slots, orphans = self._slots, self._orphans
+        if key in slots:  # a call from within this one, see Slot.nested, was first
+            orphans.append(Slot(machine.open_handle, task, None))
+            return slots[key]
 
         def gone(_reference: Any) -> None:
             if slot := slots.pop(key, None):
@@ -221,10 +280,26 @@ class Caller:
 
             def end() -> None:
                 if (mine := slots.pop(key, None)) and machine.handle is not None:
-                    machine.library.plh_task_exit(machine.handle, mine.task, 0)
+                    self._end_slot(mine)
 
             current.program.at_end.append(end)
         return slot
+
+    def _nest(self, slot: Slot) -> Slot:
+        """Find the slot for a call that is made while another one of its greenlet is under way."""
+        while slot.busy:
+            if slot.nested is None:
+                task = create_task(self._machine, self._leader, _THREAD_FLAGS)
+                slot.nested = Slot(self._machine.open_handle, task, None)
+            slot = slot.nested
+        return slot
+
+    def _end_slot(self, slot: Slot) -> None:
+        """End a slot's Linux thread, and those nested in it."""
+        inner: Slot | None = slot
+        while inner is not None:
+            self._machine.library.plh_task_exit(self._machine.handle, inner.task, 0)
+            inner = inner.nested
 
     def _leader_ended(self) -> None:
         """The process whose threads are cloned has been killed."""
@@ -233,8 +308,7 @@ class Caller:
     def _reap(self) -> None:
         """End the Linux threads whose Python threads are gone."""
         while self._orphans:
-            slot = self._orphans.pop()
-            self._machine.library.plh_task_exit(self._machine.handle, slot.task, 0)
+            self._end_slot(self._orphans.pop())
 
     def _forget(self) -> None:
         """Make every further call look up its thread anew, and so notice a halt."""

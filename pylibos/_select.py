@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import select as host_select
 import selectors
@@ -23,9 +22,8 @@ _PPOLL = NUMBERS["ppoll"]
 _EPOLL_CTL = NUMBERS["epoll_ctl"]
 _EPOLL_PWAIT = NUMBERS["epoll_pwait"]
 _CLOSE = NUMBERS["close"]
-_EINTR = -4
 _POLLFD = struct.Struct("=ihh")
-_TIMESPEC = struct.Struct("=qq")
+_AT_ONCE = bytes(16)  # struct timespec
 # struct epoll_event is packed on x86-64 only.
 _EVENT = struct.Struct("=IQ" if platform.machine() == "x86_64" else "=I4xQ")
 
@@ -58,23 +56,36 @@ def descriptor(process: Process, item: Any) -> int:
     return number
 
 
-def ppoll(process: Process, wanted: list[tuple[int, int]], timeout_ns: int | None) -> list[int]:
-    """Wait for descriptors: (number, events) each; return the events that came."""
-    deadline = None if timeout_ns is None else process.now_ns + timeout_ns
+def ppoll(
+    process: Process, wanted: list[tuple[int, int]], deadline_ns: int | None
+) -> list[int] | None:
+    """Wait for descriptors.
+
+    Args:
+        process: whose descriptors they are.
+        wanted: descriptor and events each.
+        deadline_ns: until when, exactly; None: for ever.
+
+    Returns:
+        The events that came, in order; None: none came in time.
+    """
     entries = bytearray().join(_POLLFD.pack(fd, events, 0) for fd, events in wanted)
     address, keep = pin(entries)
+    # ppoll(2) itself may be late by a thousandth of its time limit.
+    limit_at = 0
+    if deadline_ns is not None and deadline_ns <= process.now_ns:
+        limit_at = bytes_address(_AT_ONCE)
+    args = (address, len(wanted), limit_at, 0, 8)
     while True:
-        limit, limit_at = b"", 0
-        if deadline is not None:
-            limit = _TIMESPEC.pack(*divmod(max(deadline - process.now_ns, 0), 1_000_000_000))
-            limit_at = bytes_address(limit)
-        result = process.call(_PPOLL, address, len(wanted), limit_at, 0, 8)
-        if result >= 0:
-            break
-        if result != _EINTR:
-            raise fail(result)
+        try:
+            count = process.syscall(_PPOLL, *args, deadline_ns=deadline_ns)
+        except InterruptedError:
+            continue
+        except TimeoutError:
+            count = 0
+        break
     del keep
-    return [came & 0xFFFF for _, _, came in _POLLFD.iter_unpack(entries)]
+    return [came & 0xFFFF for _, _, came in _POLLFD.iter_unpack(entries)] if count else None
 
 
 class Poll:
@@ -101,9 +112,11 @@ class Poll:
 
     def poll(self, timeout: float | None = None, /) -> list[tuple[int, int]]:
         """Wait for up to timeout ms; return (descriptor, events) of what is ready."""
-        limit = None if timeout is None or timeout < 0 else nanoseconds(timeout / 1000)
+        deadline_ns = None
+        if timeout is not None and timeout >= 0:
+            deadline_ns = self._process.now_ns + nanoseconds(timeout / 1000)
         wanted = list(self._wanted.items())
-        came = ppoll(self._process, wanted, limit)
+        came = ppoll(self._process, wanted, deadline_ns) or [0] * len(wanted)
         return [(fd, events) for (fd, _), events in zip(wanted, came, strict=True) if events]
 
 
@@ -164,23 +177,23 @@ class Epoll:
             maxevents = 1023
         elif maxevents <= 0:
             raise ValueError(f"maxevents must be greater than 0, got {maxevents}")
-        deadline = None
-        if timeout is not None and timeout >= 0:
-            deadline = self.process.now_ns + nanoseconds(timeout)
+        deadline_ns = None
+        if timeout is not None and timeout > 0:
+            deadline_ns = self.process.now_ns + nanoseconds(timeout)
+        # The deadline is exact, unlike a time limit that epoll is given.
+        limit = 0 if timeout == 0 else -1
         room = bytearray(_EVENT.size * maxevents)
         address, keep = pin(room)
+        args = (self.fileno(), address, maxevents, limit, 0, 8)
         while True:
-            left_ms = -1
-            if deadline is not None:
-                left_ms = math.ceil(max(deadline - self.process.now_ns, 0) / 1e6)
-            result = self.process.call6(
-                _EPOLL_PWAIT, self.fileno(), address, maxevents, left_ms, 0, 8
-            )
-            if result != _EINTR:
-                break
+            try:
+                result = self.process.syscall(_EPOLL_PWAIT, *args, deadline_ns=deadline_ns)
+            except TimeoutError:
+                result = 0
+            except InterruptedError:
+                continue
+            break
         del keep
-        if result < 0:
-            raise fail(result)
         found = _EVENT.iter_unpack(memoryview(room)[: result * _EVENT.size])
         return [(fd, events) for events, fd in found]
 
@@ -197,7 +210,9 @@ class Epoll:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            self.process.close_collected(fd)
 
 
 class KernelSelector(selectors.EpollSelector):
@@ -239,8 +254,9 @@ class WaitCalls:
         for items, events in zip(lists, (POLLIN, POLLOUT, POLLPRI), strict=True):
             for _, fd in items:
                 wanted[fd] = wanted.get(fd, 0) | events
-        limit = None if timeout is None else nanoseconds(timeout)
-        came = dict(zip(wanted, ppoll(process, list(wanted.items()), limit), strict=True))
+        deadline_ns = None if timeout is None else process.now_ns + nanoseconds(timeout)
+        events_came = ppoll(process, list(wanted.items()), deadline_ns) or [0] * len(wanted)
+        came = dict(zip(wanted, events_came, strict=True))
         if any(events & POLLNVAL for events in came.values()):
             raise OSError(9, "Bad file descriptor")
         ready = [

@@ -249,7 +249,8 @@ class Socket(Files, Transfer, socket.socket):
         if self._fd < 0 or sys.is_finalizing() or not self._process.alive():
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-        self._real_close()
+        fd, self._fd = self._fd, -1
+        self._process.close_collected(fd)
 
     # --- Blocking, options, names ---
 

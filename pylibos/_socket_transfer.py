@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable
 from ctypes import addressof, c_uint32, create_string_buffer
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from pylibos._address import pack_address, unpack_address
 from pylibos._ancillary import Message, pack_control
 from pylibos._arguments import address_of, bytes_address, c_int, nanoseconds, new_bytes, pin
 from pylibos._caller import fail
+from pylibos._select import ppoll
 from pylibos._syscalls import NUMBERS
 
 if TYPE_CHECKING:
@@ -21,11 +21,8 @@ _SENDTO = NUMBERS["sendto"]
 _RECVFROM = NUMBERS["recvfrom"]
 _SENDMSG = NUMBERS["sendmsg"]
 _RECVMSG = NUMBERS["recvmsg"]
-_PPOLL = NUMBERS["ppoll"]
 _EINTR, _EAGAIN = -4, -11
 _NAME_BYTES = 128
-_POLLFD = struct.Struct("=ihh")
-_TIMESPEC = struct.Struct("=qq")
 
 
 class Transfer:
@@ -54,21 +51,8 @@ class Transfer:
 
     def _wait_ready(self, events: int, deadline_ns: int | None) -> None:
         """Wait until the socket is ready; TimeoutError if it is not in time."""
-        entry = bytearray(_POLLFD.pack(self._fd, events, 0))
-        address, keep = pin(entry)
-        while True:
-            limit, limit_at = b"", 0
-            if deadline_ns is not None:
-                left = max(deadline_ns - self._process.now_ns, 0)
-                limit = _TIMESPEC.pack(*divmod(left, 1_000_000_000))
-                limit_at = bytes_address(limit)
-            result = self._process.call(_PPOLL, address, 1, limit_at, 0, 8)
-            if result == 0:
-                raise TimeoutError("timed out")
-            if result != _EINTR:
-                self._check(result)
-                break
-        del keep
+        if ppoll(self._process, [(self._fd, events)], deadline_ns) is None:
+            raise TimeoutError("timed out")
 
     def _attempt(self, events: int, call: Callable[[], int], deadline_ns: int | None = None) -> int:
         """Make a call until it succeeds, fails or times out; it returns a result or -errno."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -15,12 +14,6 @@ import pytest
 SUITE = Path(__file__).with_name("cpython_suite.py")
 
 
-# Known failure, cause not found yet: once in four runs seen a thread of the real-time suite got
-# EBADF from a socket that it had just made. Until that is found it runs on request only.
-@pytest.mark.skipif(
-    "PYLIBOS_CPYTHON_SUITE" not in os.environ,
-    reason="Fails now and then with EBADF, cause unknown; set PYLIBOS_CPYTHON_SUITE=1 to run it.",
-)
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.skipif(

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -284,3 +286,70 @@ def test_multiprocessing_by_spawn_works(one_build):
     """
     assert run_script(one_build, script).stdout == "True\n"
     assert os.getpid()
+
+
+def drop_in_a_cycle(kernel):
+    """Leave an unclosed socket that only the garbage collector finds."""
+    cycle = [kernel.socket()]
+    cycle.append(cycle)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_socket_collected_inside_a_call_disturbs_no_call(kernel):
+    before = kernel.listdir("/proc/self/fd")
+    threshold = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        for _ in range(300):
+            drop_in_a_cycle(kernel)
+            with kernel.socket() as sock:
+                sock.bind(("127.0.0.1", 0))
+                assert sock.getsockname()[0] == "127.0.0.1"
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    assert kernel.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_socket_collected_inside_a_callback_is_closed_later(boot_one):
+    kernel = boot_one()
+    device = kernel.add_device(lambda _frame: gc.collect())
+    device.up()
+    kernel.world.run_for(10**9)
+    before = kernel.listdir("/proc/self/fd")
+    with kernel.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        gc.disable()
+        try:
+            drop_in_a_cycle(kernel)
+            sender.sendto(bytes(60), (device.name, 0))
+            kernel.world.run_for(10**9)
+        finally:
+            gc.enable()
+    assert kernel.listdir("/proc/self/fd") == before
+
+
+def test_calls_of_a_signal_handler_disturb_no_call(boot_one):
+    kernel = boot_one(clock="real")
+    first, second = kernel.socketpair()
+    handled = 0
+
+    def handle(*_):
+        nonlocal handled
+        handled += 1
+        first.send(b"x")
+        assert second.recv(10) == b"x"
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        while handled < 200:
+            with kernel.socket() as sock:
+                sock.bind(("127.0.0.1", 0))
+                assert sock.getsockname()[0] == "127.0.0.1"
+        kernel.sleep(0.01)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    first.close()
+    second.close()
