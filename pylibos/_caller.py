@@ -240,7 +240,7 @@ class Caller:
             self.call(NUMBERS["close"], fd)
         except KernelDead:
             pass
-        except PylibosError:  # inside a callback, or while another thread waits
+        except (PylibosError, OSError):  # inside a callback, or while another thread waits
             self._leftovers.append(fd)
             self._submit = self._submit_with_chores
 
