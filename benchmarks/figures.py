@@ -34,6 +34,15 @@ _C: dict[str, tuple[str, dict[str, float]]] = {
     "udp_loopback": ("send and receive 64 bytes over UDP loopback", {"udp_loopback_64": 550}),
     "pipe_ping_pong": ("one byte there and back between two tasks", {"pipe_ping_pong": 1000}),
     "tcp_loopback": ("bulk over TCP loopback", {"tcp_loopback_256k": 80}),
+    "udp_three_kernels": (
+        "64 bytes of UDP through three kernels in a row, socket to socket",
+        {"udp_three_kernels_batch": 500, "udp_three_kernels_burst": 500},
+    ),
+    "tcp_two_kernels": (
+        "bulk TCP between two kernels, MTU 1500",
+        {"tcp_two_kernels_tso": 70, "tcp_two_kernels_wire": 25, "tcp_two_kernels_none": 20},
+    ),
+    "router": ("a router alone, 64 bytes of UDP, rings in memory", {"router_64": 130}),
     "blocked_calls": ("10,000 recv() blocked at once on one host thread", {}),
 }
 

@@ -71,6 +71,8 @@ static inline void report(struct results *results)
 {
 	double best;
 
+	if (!results->count)
+		return;
 	qsort(results->values, (size_t)results->count, sizeof(double), compare);
 	best = results->values[results->higher_is_better ? results->count - 1 : 0];
 	printf("{\"benchmark\": \"%s\", \"who\": \"%s\", \"unit\": \"%s\", \"best\": %.2f, "
@@ -139,6 +141,12 @@ static inline plh_task *new_thread(const struct subject *subject)
 
 	check(task != NULL, "task");
 	return task;
+}
+
+/* For a profile: measure only the library, and only figures whose name holds the word. */
+static inline const char *only(int argc, char **argv)
+{
+	return argc > 2 ? argv[2] : NULL;
 }
 
 static inline const char *image_path(int argc, char **argv)
