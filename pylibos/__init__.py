@@ -33,6 +33,8 @@ from pylibos._file import RawFile
 from pylibos._kernel import Kernel, KernelStats, boot
 from pylibos._library import Image, ImageFile, images
 from pylibos._link import Link, LinkEnd, LinkStats
+from pylibos._network import Network
+from pylibos._node import Node, Switch
 from pylibos._process import Process, Task
 from pylibos._program import Program
 from pylibos._select import Epoll, KernelSelector, Poll
@@ -66,6 +68,8 @@ __all__ = [
     "LinkEnd",
     "LinkStats",
     "LogRecord",
+    "Network",
+    "Node",
     "Poll",
     "Process",
     "Program",
@@ -73,6 +77,7 @@ __all__ = [
     "PylibosError",
     "RawFile",
     "Socket",
+    "Switch",
     "Sysctl",
     "TapDevice",
     "Task",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pylibos import _abi, _device, _dmesg, _pyroute
 from pylibos._boot_config import Allocator, LogSink, fill_config
+from pylibos._callbacks import Callbacks
 from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task, ignore_sigpipe
 from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
 from pylibos._errors import PylibosError
@@ -25,6 +26,7 @@ from pylibos._sysctl import Sysctl
 from pylibos._world import Clock, World
 
 T = TypeVar("T")
+K = TypeVar("K", bound="Kernel")
 _numbers = itertools.count(1)
 LOOPBACK_INDEX = 1
 _PROCESS_FLAGS = CLONE_VM | CLONE_FILES | CLONE_FS
@@ -324,24 +326,42 @@ def boot(
     if world is None:
         world = World("virtual" if clock is None else clock, seed=seed)
     try:
-        machine = Machine(
+        return start(
+            Kernel,
             world,
             image,
             name or f"kernel{next(_numbers)}",
             lambda config, callbacks: fill_config(config, callbacks, memory, cmdline, log, random),
-            fixed=world.virtual,
+            owns_world=owns_world,
         )
     except BaseException:
         if owns_world:
             world.close()
         raise
+
+
+def start(
+    kind: type[K],
+    world: World,
+    image: Image,
+    name: str,
+    fill: Callable[[Any, Callbacks], None],
+    *,
+    owns_world: bool = False,
+) -> K:
+    """Boot an image in a world as a kernel of some class.
+
+    Args:
+        kind: Kernel or a subclass.
+        fill: writes the struct plh_kernel_config.
+        owns_world: whether its end is the world's, too.
+    """
+    machine = Machine(world, image, name, fill, fixed=world.virtual)
     try:
-        booted = Kernel(machine, owns_world=owns_world)
+        booted = kind(machine, owns_world=owns_world)
         set_link(booted, LOOPBACK_INDEX, up=True)
     except BaseException:
         machine.close()
-        if owns_world:
-            world.close()
         raise
     return booted
 

@@ -142,6 +142,7 @@ class Link:
         if not handle:
             raise PylibosError(last_error())
         self._handle: int | None = handle
+        self._plugged = True
         ends = []
         for end, kernel in enumerate((first, second)):
             device = Device(kernel, self._library.plh_link_device(handle, end))
@@ -163,13 +164,25 @@ class Link:
             raise PylibosError("This link is gone, with one of its kernels or by close().")
         return self._handle
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it still is there: neither closed nor gone with a kernel."""
+        return self._handle is not None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the cable is plugged in."""
+        return self._handle is not None and self._plugged
+
     def up(self) -> None:
         """Plug the cable in."""
         _require(self._library.plh_link_up(self.handle, 1))
+        self._plugged = True
 
     def down(self) -> None:
         """Pull the cable out; what is on its way is lost."""
         _require(self._library.plh_link_up(self.handle, 0))
+        self._plugged = False
 
     def set(self, *, direction: int | None = None, **settings: float) -> None:
         """Change settings while it runs; keywords as for Kernel.link_to().

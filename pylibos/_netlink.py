@@ -19,7 +19,7 @@ _ATTRIBUTE = struct.Struct("=HH")
 _NEXT_HOP = struct.Struct("=HBBi")  # struct rtnexthop
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 1, 4, 0x100, 0x200, 0x400
 NLMSG_NOOP, NLMSG_ERROR = 1, 2
-RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 20, 24
+RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_DELROUTE = 16, 20, 24, 25
 IFF_UP = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
 IFA_F_NODAD = 2
@@ -27,7 +27,7 @@ IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO = 3, 4, 10, 18
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_MULTIPATH = 1, 4, 5, 9
 RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
-RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_NOWHERE = 0, 253, 255
 # Requests of one sendmsg(2), and the sequence number of the one that ends them.
 _BATCH_BYTES, _LAST = 30_000, 1
 
@@ -145,22 +145,21 @@ def route_message(
     gateways: Sequence[Address] = (),
     *,
     index: int = 0,
+    kind: int = RTM_NEWROUTE,
 ) -> Message:
-    """The request that adds a route through one or several gateways, or onto an interface."""
+    """The request that adds a route through one or several gateways, or onto an interface.
+
+    Args:
+        kind: RTM_NEWROUTE, or RTM_DELROUTE to remove it.
+    """
     family = socket.AF_INET6 if destination.version == 6 else socket.AF_INET
-    scope = RT_SCOPE_UNIVERSE if gateways else RT_SCOPE_LINK
-    body = struct.pack(
-        "=BBBBBBBBI",
-        family,
-        destination.prefixlen,
-        0,
-        0,
-        RT_TABLE_MAIN,
-        RTPROT_STATIC,
-        scope,
-        RTN_UNICAST,
-        0,
-    )
+    scope, protocol, route_type = RT_SCOPE_UNIVERSE, RTPROT_STATIC, RTN_UNICAST
+    if kind == RTM_DELROUTE:
+        scope, protocol, route_type = RT_SCOPE_NOWHERE, 0, 0  # any of these
+    elif not gateways:
+        scope = RT_SCOPE_LINK
+    head = (family, destination.prefixlen, 0, 0, RT_TABLE_MAIN, protocol, scope, route_type, 0)
+    body = struct.pack("=BBBBBBBBI", *head)
     body += attribute(RTA_DST, destination.network_address.packed)
     if len(gateways) == 1:
         body += attribute(RTA_GATEWAY, gateways[0].packed)
@@ -172,7 +171,7 @@ def route_message(
         body += attribute(RTA_MULTIPATH, hops)
     if index:
         body += attribute(RTA_OIF, struct.pack("=i", index))
-    return RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body
+    return kind, NLM_F_CREATE | NLM_F_REPLACE if kind == RTM_NEWROUTE else 0, body
 
 
 def add_route(

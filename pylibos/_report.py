@@ -48,7 +48,7 @@ def parse(text: str, kernel: str) -> tuple[WaitingTask, ...]:
     return tuple(tasks)
 
 
-def deadlock(world: World) -> DeadlockError:
+def deadlock(world: World, what: str = "This call can never end") -> DeadlockError:
     """Make the error that names each waiting task of a world."""
     tasks = tuple(task for machine in world.machines for task in tasks_in_calls(machine))
     failed = "".join(
@@ -56,7 +56,7 @@ def deadlock(world: World) -> DeadlockError:
         for program in world.hub._failed
     )
     return DeadlockError(
-        "This call can never end: no kernel, link or program of its world has anything left "
-        f"to do.{failed} Waiting tasks:",
+        f"{what}: no kernel, link or program of its world has anything left to do."
+        f"{failed} Waiting tasks:",
         tasks,
     )
