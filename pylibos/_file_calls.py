@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 _DIRENT = struct.Struct("=QqHB")
 _AT_REMOVEDIR = 0x200
+# struct statx up to the device's numbers, see statx(2): the same on every processor.
+_STATX = struct.Struct("=IIQIIIHxxQQQQqIxxxxqIxxxxqIxxxxqIxxxxIIII112x")
+_STATX_BASIC = 0x7FF
 
 
 class FileCalls:
@@ -75,6 +78,21 @@ class FileCalls:
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
+
+    def stat(self, path: str | os.PathLike[str]) -> os.stat_result:
+        """What os.stat() tells of a path.
+
+        Raises:
+            OSError: as stat(2), with the path in it.
+        """
+        room = bytearray(_STATX.size)
+        self._path_call("statx", path, 0, _STATX_BASIC, room)
+        (_, _, _, links, uid, gid, mode, inode, size, _, _, *rest) = _STATX.unpack(room)
+        accessed, _, _, _, changed, _, modified, _, _, _, major, minor = rest
+        device = os.makedev(major, minor)
+        return os.stat_result(
+            (mode, inode, device, links, uid, gid, size, accessed, modified, changed)
+        )
 
     def listdir(self, path: str | os.PathLike[str] = ".") -> list[str]:
         """Names in a folder, sorted.

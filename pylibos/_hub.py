@@ -23,6 +23,7 @@ from pylibos import _abi
 from pylibos._errors import ProgramFailed, ThreadError
 from pylibos._program import Program, ProgramGreenlet
 from pylibos._report import deadlock
+from pylibos._running import leave
 
 if TYPE_CHECKING:
     from pylibos._machine import Machine
@@ -65,6 +66,8 @@ class Hub:
         self._thread: int | None = None
         self._progress_ns = 0
         self.greenlet: greenlet | None = None
+        # Tell what event loops wait for, line by line, in a report of a deadlock.
+        self.reporters: list[Callable[[], list[str]]] = []
 
     # --- Programs ---
 
@@ -118,7 +121,7 @@ class Hub:
             return
         # It comes back to its killer, not to the hub.
         program.greenlet.parent = getcurrent()
-        program.greenlet.throw()
+        leave(program.greenlet.throw)
 
     def forgive(self, program: Program[Any]) -> None:
         """Somebody has seen a program's failure."""
@@ -174,6 +177,14 @@ class Hub:
         waiter = Waiter()
         self._block(waiter, time_ns)
 
+    def wait(self, waiter: Waiter, deadline_ns: int | None = None) -> None:
+        """Wait until somebody wakes the waiter, or until a deadline: then it has timed out."""
+        self._block(waiter, deadline_ns)
+
+    def wake(self, waiter: Waiter) -> None:
+        """Let a waiter go on; its greenlet's turn comes later."""
+        self._wake(waiter)
+
     def next_timer_ns(self) -> int:
         """The earliest deadline of a waiter, or NEVER."""
         while self._timers and self._timers[0][2].ready:
@@ -225,7 +236,7 @@ class Hub:
         try:
             if isinstance(waiter.greenlet, ProgramGreenlet):
                 while not waiter.ready:
-                    self.greenlet.switch()  # type: ignore[union-attr]
+                    leave(self.greenlet.switch)  # type: ignore[union-attr]
             else:
                 self._outer.append(waiter)
                 try:
@@ -244,7 +255,7 @@ class Hub:
                 if hub is None or hub.dead:
                     hub = self.greenlet = greenlet(self._loop)
                 hub.parent = waiter.greenlet
-                hub.switch()
+                leave(hub.switch)
             else:
                 self._step()
                 self._ready.clear()  # only this very waiter can be in it

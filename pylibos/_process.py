@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from pylibos._asyncio import AsyncioCalls, is_async, program_of
 from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, Caller, create_task
 from pylibos._file_calls import FileCalls
 from pylibos._machine import Machine
@@ -32,7 +33,7 @@ NAMESPACES = {
 }
 
 
-class Process(SocketCalls, FileCalls, WaitCalls, Caller):
+class Process(AsyncioCalls, SocketCalls, FileCalls, WaitCalls, Caller):
     """A Linux process: a descriptor table, credentials, namespaces, and calls on them."""
 
     def __init__(self, machine: Machine, leader: int) -> None:
@@ -62,8 +63,23 @@ class Process(SocketCalls, FileCalls, WaitCalls, Caller):
         """Sleep on the kernel's clock."""
         self._machine.world.sleep(seconds)
 
-    def spawn(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Program[T]:
-        """Start a plain function as a program; see World.spawn()."""
+    @overload
+    def spawn(
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Program[T]: ...
+
+    @overload
+    def spawn(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Program[T]: ...
+
+    def spawn(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Program[Any]:
+        """Start a function as a program; see World.spawn().
+
+        A coroutine function (``async def``) runs on a KernelEventLoop of its own in this kernel.
+        """
+        if is_async(function):
+            function = program_of(self, function)
         return self._machine.world.spawn(function, *args, **kwargs)
 
     def task(self, *, share_files: bool = True, namespaces: Iterable[str] = ()) -> Task:

@@ -55,8 +55,12 @@ def deadlock(world: World, what: str = "This call can never end") -> DeadlockErr
         f" The program {program.name} failed before: {program.error!r}."
         for program in world.hub._failed
     )
-    return DeadlockError(
+    error = DeadlockError(
         f"{what}: no kernel, link or program of its world has anything left to do."
         f"{failed} Waiting tasks:",
         tasks,
     )
+    for report in world.hub.reporters:
+        for line in report():
+            error.add_note(f"  {line}")
+    return error

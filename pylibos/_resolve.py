@@ -183,3 +183,31 @@ def getaddrinfo(
                 )
             )
     return results
+
+
+def getnameinfo(
+    sockaddr: tuple[Any, ...], flags: int, hosts: dict[str, list[str]]
+) -> tuple[str, str]:
+    """Do what socket.getnameinfo() does, for the names of a world.
+
+    Args:
+        sockaddr: an address of AF_INET or AF_INET6 with a numeric host.
+        flags: NI_NUMERICHOST, NI_NAMEREQD and so on.
+        hosts: names of the world, see World.hosts.
+
+    Raises:
+        socket.gaierror: the host is not numeric, or has no name and NI_NAMEREQD asks for it.
+    """
+    # Both numbers are the host's to print; only names are the world's.
+    numeric = flags | socket.NI_NUMERICHOST
+    host, service = socket.getnameinfo(sockaddr, numeric & ~socket.NI_NAMEREQD)
+    if not flags & socket.NI_NUMERICHOST:
+        for name, addresses in hosts.items():
+            if host in addresses:
+                return name, service
+        for name, addresses in LOOPBACK.items():
+            if host in addresses:
+                return name, service
+        if flags & socket.NI_NAMEREQD:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return host, service

@@ -7,7 +7,7 @@ import platform
 import select as host_select
 import selectors
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -169,6 +169,8 @@ class Epoll:
 
     def unregister(self, fd: Any) -> None:
         """Watch a descriptor no longer."""
+        if not self.process.alive():
+            return  # it went with its kernel
         self._control(EPOLL_CTL_DEL, fd, 0)
 
     def poll(self, timeout: float | None = None, maxevents: int = -1) -> list[tuple[int, int]]:
@@ -221,6 +223,22 @@ class KernelSelector(selectors.EpollSelector):
     def __init__(self, process: Process) -> None:
         self._selector_cls = process.epoll
         super().__init__()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait for up to timeout s; return (key, events) of what is ready.
+
+        As selectors.EpollSelector.select(), which rounds the timeout up to whole ms.
+        """
+        epoll: Epoll = self._selector  # type: ignore[attr-defined]
+        limit = None if timeout is None else max(timeout, 0)
+        keys = cast("Mapping[int, selectors.SelectorKey]", self._fd_to_key)  # type: ignore[attr-defined]
+        ready = []
+        for fd, came in epoll.poll(limit, max(len(keys), 1)):
+            events = selectors.EVENT_WRITE if came & ~POLLIN else 0
+            events |= selectors.EVENT_READ if came & ~POLLOUT else 0
+            if key := keys.get(fd):
+                ready.append((key, events & key.events))
+        return ready
 
 
 class WaitCalls:

@@ -175,6 +175,14 @@ class SocketCalls:
         """
         return _resolve.getaddrinfo(host, port, family, type, proto, flags, self._self)
 
+    def getnameinfo(self, sockaddr: tuple[Any, ...], flags: int = 0) -> tuple[str, str]:
+        """Find host and service name of an address of this world, as socket.getnameinfo().
+
+        Raises:
+            socket.gaierror: NI_NAMEREQD asks for a name, and there is none.
+        """
+        return _resolve.getnameinfo(sockaddr, flags, self._self.world.hosts)
+
     def gethostname(self) -> str:
         """Host name of the process's uts namespace."""
         buffer = bytearray(6 * 65)

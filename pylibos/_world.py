@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
 from pylibos import _abi
+from pylibos._asyncio import is_async
 from pylibos._callbacks import Callbacks, callback_type
 from pylibos._errors import PylibosError
 from pylibos._hub import SLICE_NS, Hub
@@ -192,7 +193,13 @@ class World:
 
         Raises:
             ThreadError: programs were spawned by another thread already.
+            TypeError: it is a coroutine function.
         """
+        if is_async(function):
+            raise TypeError(
+                f"{function!r} is a coroutine function, and needs a kernel whose event loop runs "
+                "it: use spawn() of a kernel, or trio_run()."
+            )
         return self.hub.spawn(function, args, kwargs)
 
     def wake(self) -> None:

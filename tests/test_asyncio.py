@@ -1,14 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""asyncio inside a kernel: its epoll, its clock."""
+"""asyncio inside kernels: their epoll, their clock, many loops in one thread."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import os
+import signal
+import socket
+import threading
 import time
 
 import pytest
+from asyncio_cases import ask, serve_upper, upper
 
+import pylibos
 from pylibos import KernelEventLoop
+
+SECOND = 10**9
+LL_SYS_FAIL, PANIC = 0x10005, 0  # abi/liblinux.h
+MS = 10**6
 
 
 @pytest.fixture
@@ -19,59 +30,345 @@ def loop(kernel):
     loop.close()
 
 
-def test_hour_of_sleep_takes_no_time(kernel, loop):
+# --- Time ---
+
+
+def test_hour_of_sleep_takes_no_time(kernel):
     start, before = time.perf_counter(), kernel.now_ns
-    loop.run_until_complete(asyncio.sleep(3600))
+    kernel.run(asyncio.sleep(3600))
     assert time.perf_counter() - start < 60  # nobody waited the hour
-    assert 3600 <= (kernel.now_ns - before) / 1e9 < 3600.01
+    assert kernel.now_ns - before == 3600 * SECOND
 
 
-def test_streams_talk(kernel, loop):
-    async def serve(reader, writer):
-        writer.write((await reader.readline()).upper())
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
+@pytest.mark.parametrize("ns", [1, 2, 999, 1_000_500_000, 1_000_000_001, 86_399_999_999_999])
+def test_sleep_ends_at_the_nanosecond(kernel, ns):
+    before = kernel.now_ns
+    kernel.run(asyncio.sleep(ns / 1e9))
+    assert kernel.now_ns - before == ns
 
+
+def test_timers_a_nanosecond_apart_stay_apart(kernel, loop):
+    seen = []
+    start = loop.time()
+    for ns in (3, 1, 2):
+        loop.call_at(start + 0.5 + ns * 1e-9, lambda: seen.append(kernel.now_ns))
+    before = kernel.now_ns
+    loop.run_until_complete(asyncio.sleep(1))
+    assert [when - before - SECOND // 2 for when in seen] == [1, 2, 3]
+
+
+def test_sleep_ends_after_months_of_virtual_time(one_build):
+    # A float of seconds tells no ns from the next after 97 days.
+    with (
+        pylibos.World(start_ns=200 * 86_400 * SECOND) as world,
+        pylibos.boot(world=world, **one_build.options) as kernel,
+    ):
+        before = kernel.now_ns
+        kernel.run(asyncio.sleep(1.5))
+        assert abs(kernel.now_ns - before - 3 * SECOND // 2) <= 4
+
+
+def test_timeout_comes_at_the_nanosecond(kernel):
     async def main():
-        listener = kernel.create_server(("127.0.0.1", 7))
-        server = await asyncio.start_server(serve, sock=listener)
-        client = kernel.socket()
-        client.setblocking(False)
-        await loop.sock_connect(client, ("127.0.0.1", 7))
-        reader, writer = await asyncio.open_connection(sock=client)
-        writer.write(b"hello\n")
-        answer = await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        server.close()
-        await server.wait_closed()
-        return answer
-
-    assert loop.run_until_complete(main()) == b"HELLO\n"
-
-
-def test_timeouts_follow_the_kernels_clock(kernel, loop):
-    async def main():
-        with kernel.socket(type=2) as sock:
+        with kernel.socket(type=socket.SOCK_DGRAM) as sock:
             sock.bind(("127.0.0.1", 9))
             sock.setblocking(False)
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(loop.sock_recv(sock, 10), 30)
+            async with asyncio.timeout(30.000000007):
+                await asyncio.get_running_loop().sock_recv(sock, 10)
 
     before = kernel.now_ns
-    loop.run_until_complete(main())
-    assert 30 <= (kernel.now_ns - before) / 1e9 < 30.01
+    with pytest.raises(TimeoutError):
+        kernel.run(main())
+    assert kernel.now_ns - before == 30_000_000_007
 
 
-def test_callbacks_from_threads_arrive(kernel, loop):
+def test_loop_time_is_the_kernels_clock(kernel, loop):
     async def main():
-        return await asyncio.to_thread(lambda: 7)
+        await asyncio.sleep(2)
+        return loop.time()
 
-    # A thread of the host is not in virtual time: the loop would see a deadlock.
-    ticker = loop.create_task(asyncio.sleep(10))
-    assert ticker
-    loop.run_until_complete(asyncio.sleep(1))
-    ticker.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        loop.run_until_complete(ticker)
+    assert loop.run_until_complete(main()) == kernel.now_ns / 1e9
+
+
+def test_selector_does_not_round_to_milliseconds(kernel):
+    with kernel.selector() as selector:
+        before = kernel.now_ns
+        assert selector.select(0.000123456) == []
+        assert kernel.now_ns - before == 123456
+
+
+def test_real_clock_works(boot_one):
+    kernel = boot_one(clock="real")
+
+    async def main():
+        server = await asyncio.start_server(upper, "127.0.0.1", 7)
+        async with server:
+            answer = await asyncio.wait_for(ask("127.0.0.1", 7, b"real\n"), 60)
+        return answer, await asyncio.to_thread(threading.get_ident)
+
+    answer, thread = kernel.run(main())
+    assert answer == b"REAL\n"
+    assert thread != threading.get_ident()
+
+
+# --- Programs ---
+
+
+def test_loops_of_two_kernels_run_at_once(pair):
+    a, b, _ = pair
+    server = b.spawn(serve_upper, 7, 1)
+    before = a.now_ns
+    clients = [a.spawn(ask, "10.0.0.2", 7, b"line %d\n" % number) for number in range(3)]
+    assert [client.result() for client in clients] == [b"LINE %d\n" % n for n in range(3)]
+    # ARP, the handshake, and a line there and back: 3 round trips of 20 ms.
+    assert a.now_ns - before == 60 * MS
+    server.result()
+    assert a.now_ns - before == SECOND
+
+
+def test_loop_in_the_caller_and_loops_in_programs_run_at_once(pair):
+    a, b, _ = pair
+    server = b.spawn(serve_upper, 7, 1)
+    assert a.run(ask("10.0.0.2", 7, b"hello\n")) == b"HELLO\n"
+    server.join()
+
+
+def test_blocking_programs_talk_to_async_ones(pair):
+    a, b, _ = pair
+
+    def client():
+        with a.create_connection(("10.0.0.2", 7)) as conn:
+            conn.sendall(b"plain\n")
+            return conn.recv(100)
+
+    server = b.spawn(serve_upper, 7, 1)
+    assert a.spawn(client).result() == b"PLAIN\n"
+    server.join()
+
+
+def test_each_program_sees_its_own_loop_and_task(pair):
+    a, b, _ = pair
+
+    async def look(kernel, others):
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        for _ in range(3):
+            await asyncio.sleep(0.5)
+            kernel.sleep(0.25)  # blocks this loop, and lets others run in its midst
+            assert asyncio.get_running_loop() is loop
+            assert asyncio.current_task() is task
+        assert loop.process is kernel
+        others.append(loop)
+
+    loops = []
+    programs = [kernel.spawn(look, kernel, loops) for kernel in (a, b, a)]
+    for program in programs:
+        program.result()
+    assert len(set(loops)) == 3
+    assert asyncio._get_running_loop() is None
+
+
+def test_plain_programs_see_no_running_loop(kernel):
+    def look():
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+
+    async def main():
+        program = kernel.spawn(look)
+        kernel.sleep(1)
+        program.result()
+
+    kernel.run(main())
+
+
+def test_async_generators_are_closed_by_their_own_loop(pair):
+    a, b, _ = pair
+    closed = []
+
+    async def count(kernel):
+        try:
+            for number in range(10):
+                yield number
+                await asyncio.sleep(1)
+        finally:
+            await asyncio.sleep(1)
+            closed.append((kernel.name, asyncio.get_running_loop().process.name))
+
+    async def first(kernel, seconds):
+        async for _ in count(kernel):
+            await asyncio.sleep(seconds)
+            break
+        await asyncio.sleep(2)  # its own loop finalizes the generator meanwhile
+
+    for program in [a.spawn(first, a, 3), b.spawn(first, b, 1)]:
+        program.result()
+    assert closed == [("b", "b"), ("a", "a")]
+
+
+def test_context_variables_reach_an_async_program(kernel):
+    variable = contextvars.ContextVar("variable")
+    variable.set(7)
+
+    async def main():
+        return variable.get()
+
+    assert kernel.spawn(main).result() == 7
+
+
+def test_exception_of_an_async_program_comes_out_of_result(kernel):
+    async def fail():
+        await asyncio.sleep(1)
+        raise LookupError("lost")
+
+    program = kernel.spawn(fail)
+    assert program.name.endswith("fail")
+    with pytest.raises(LookupError, match="lost"):
+        program.result()
+
+
+def test_killed_async_program_cancels_its_tasks(kernel):
+    events = []
+
+    async def wait(name):
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            events.append(name)
+            raise
+
+    async def main():
+        await asyncio.gather(wait("first"), wait("second"))
+
+    program = kernel.spawn(main)
+    kernel.world.run_for(SECOND)
+    program.kill()
+    assert events == ["first", "second"]
+    assert program.done
+
+
+def test_world_refuses_a_coroutine_function_without_a_kernel(kernel):
+    async def main():
+        pass
+
+    with pytest.raises(TypeError, match="needs a kernel whose event loop runs it"):
+        kernel.world.spawn(main)
+
+
+# --- run() ---
+
+
+def test_run_returns_the_value_and_raises_the_exception(kernel):
+    async def main(fails):
+        await asyncio.sleep(1)
+        if fails:
+            raise LookupError("lost")
+        return 5
+
+    assert kernel.run(main(False)) == 5
+    with pytest.raises(LookupError, match="lost"):
+        kernel.run(main(True))
+    with pytest.raises(ValueError, match="a coroutine was expected"):
+        kernel.run(5)
+
+
+def test_run_in_a_running_loop_is_refused(kernel):
+    async def main():
+        inner = asyncio.sleep(1)
+        with pytest.raises(RuntimeError, match="cannot be called from a running event loop"):
+            kernel.run(inner)
+        inner.close()
+
+    kernel.run(main())
+
+
+def test_run_cancels_what_is_left(kernel):
+    left = []
+
+    async def linger():
+        try:
+            await asyncio.sleep(100)
+        finally:
+            left.append(kernel.now_ns)
+
+    async def main():
+        task = asyncio.create_task(linger())
+        await asyncio.sleep(1)
+        assert not task.done()
+
+    before = kernel.now_ns
+    kernel.run(main())
+    assert left == [before + SECOND]
+
+
+def test_debug_mode_is_on_when_asked(kernel):
+    async def main():
+        return asyncio.get_running_loop().get_debug()
+
+    assert kernel.run(main(), debug=True) is True
+    assert kernel.run(main(), debug=False) is False
+
+
+def test_control_c_cancels_and_is_raised(kernel):
+    cancelled = []
+
+    async def main():
+        try:
+            asyncio.get_running_loop().call_later(5, os.kill, os.getpid(), signal.SIGINT)
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            cancelled.append(kernel.now_ns)
+            raise
+
+    before = kernel.now_ns
+    with pytest.raises(KeyboardInterrupt):
+        kernel.run(main())
+    assert cancelled == [before + 5 * SECOND]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_control_c_in_an_async_program_reaches_the_one_who_waits(kernel):
+    async def main():
+        asyncio.get_running_loop().call_later(5, os.kill, os.getpid(), signal.SIGINT)
+        await asyncio.sleep(100)
+
+    program = kernel.spawn(main)
+    with pytest.raises(KeyboardInterrupt):
+        program.result()
+
+
+def test_failure_of_a_program_comes_out_of_run(kernel):
+    async def fail():
+        raise LookupError("lost")
+
+    async def main():
+        kernel.spawn(fail)
+        await asyncio.sleep(1)
+
+    with pytest.raises(pylibos.ProgramFailed, match=r"fail failed: LookupError\('lost'\)"):
+        kernel.run(main())
+
+
+def test_deadlock_names_the_tasks_and_where_they_wait(kernel):
+    async def never():
+        await asyncio.get_running_loop().create_future()
+
+    async def main():
+        await asyncio.gather(never(), asyncio.sleep(1))
+
+    with pytest.raises(pylibos.DeadlockError) as caught:
+        kernel.run(main())
+    notes = "\n".join(caught.value.__notes__)
+    assert "never, in never() at" in notes
+    assert notes.count("asyncio task") == 2  # main and never; the sleep has ended
+    assert kernel.run(asyncio.sleep(1, "goes on")) == "goes on"
+
+
+def test_panic_comes_out_of_run(boot_one):
+    kernel = boot_one()
+
+    async def main():
+        with pytest.raises(pylibos.KernelPanic):
+            kernel.syscall(LL_SYS_FAIL, PANIC, 0)
+        await asyncio.sleep(100)
+
+    with pytest.raises(pylibos.KernelPanic):
+        kernel.run(main())

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a running event loop keeps per host thread, put aside while another greenlet runs.
+
+asyncio notes the running loop, Python its hooks for async generators, and sniffio the name of
+the library, each for the host thread: they hold for one greenlet, while programs are many.
+"""
+
+from __future__ import annotations
+
+import sys
+from asyncio import Task, _get_running_loop, _set_running_loop, current_task
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+def leave(switch: Callable[[], Any]) -> None:
+    """Switch to another greenlet by a call of ``switch``, as if no event loop ran here."""
+    hooks = sys.get_asyncgen_hooks()
+    loop = _get_running_loop()
+    if loop is None and hooks.firstiter is None:
+        switch()
+        return
+    # Since 3.14 the current task is kept per host thread, too, and not per loop.
+    task: Task[Any] | None = current_task(loop) if loop is not None else None
+    depth = sys.get_coroutine_origin_tracking_depth()
+    sniffed = getattr(sys.modules.get("sniffio"), "thread_local", None)
+    library = getattr(sniffed, "name", None)
+    if task is not None:
+        _leave_task(loop, task)  # type: ignore[arg-type]
+    _set_running_loop(None)
+    sys.set_asyncgen_hooks(None, None)
+    if depth:
+        sys.set_coroutine_origin_tracking_depth(0)
+    if library is not None:
+        sniffed.name = None  # type: ignore[union-attr]
+    try:
+        switch()
+    finally:
+        if library is not None:
+            sniffed.name = library  # type: ignore[union-attr]
+        if depth:
+            sys.set_coroutine_origin_tracking_depth(depth)
+        sys.set_asyncgen_hooks(*hooks)
+        _set_running_loop(loop)
+        if task is not None:
+            _enter_task(loop, task)  # type: ignore[arg-type]
+
+
+def place(coroutine: Coroutine[Any, Any, Any] | Any) -> str:
+    """Where a coroutine waits: its own name, and the innermost function with file and line."""
+    name = getattr(coroutine, "__qualname__", repr(coroutine))
+    inner, frame = coroutine, getattr(coroutine, "cr_frame", None)
+    while inner is not None:
+        frame = getattr(inner, "cr_frame", None) or frame
+        inner = getattr(inner, "cr_await", None)
+    if frame is None:
+        return name
+    code = frame.f_code
+    return f"{name}, in {code.co_name}() at {code.co_filename}:{frame.f_lineno}"
