@@ -290,8 +290,8 @@ class Network(World):
             if keep is not gone:
                 keep.members += gone.members
                 self._segments.remove(gone)
-                for switch in [one for one, its in self._segment_of.items() if its is gone]:
-                    self._segment_of[switch] = keep
+                for joined in [one for one, its in self._segment_of.items() if its is gone]:
+                    self._segment_of[joined] = keep
             return
         for switch, node, interfaces in ((a, b, ends[1]), (b, a, ends[0])):
             if isinstance(switch, Switch):

@@ -163,7 +163,7 @@ class World:
         when = min(when, self.hub.next_timer_ns())
         return None if when == NEVER else when
 
-    def run_until(self, time_ns: int) -> None:
+    def run_until(self, time_ns: int, /) -> None:
         """Run kernels, links and programs until the clock shows time_ns.
 
         Raises:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 
 import pytest
@@ -21,7 +22,7 @@ def net(build):
 
 def chain(net, names, **settings):
     nodes = [net.node(name) for name in names]
-    for first, second in zip(nodes, nodes[1:], strict=False):
+    for first, second in itertools.pairwise(nodes):
         net.link(first, second, **settings)
     net.route_all()
     return nodes
@@ -196,8 +197,8 @@ def test_partition_cuts_and_heal_mends(net):
     net.partition([a])
     with a.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
         here.settimeout(5)
-        with pytest.raises((TimeoutError, OSError)):
-            here.sendto(b"x", (b.ip, 7))
+        here.sendto(b"x", (b.ip, 7))
+        with pytest.raises(TimeoutError):
             here.recv(10)
     net.heal()
     assert round_trip_ns(net, a, b, b.ip) == 0
