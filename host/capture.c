@@ -1,221 +1,358 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Frames of a device as pcapng, with the world's time in ns.  The bytes are a
- * pure function of the run: nothing about the host is written.
+ * The life of captures.  A capture has a lock of its own, under which nothing but
+ * its file is touched, so that the end of the process can flush it whatever other
+ * threads are doing; all else is protected by the world's lock.
  */
-#include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "checksum.h"
 #include "device.h"
 #include "error.h"
+#include "fork.h"
+#include "link.h"
+#include "pcapng.h"
 
-#define BUFFER_BYTES	(1u << 17)
-#define MAX_FRAME_BYTES (1u << 17)
-
-enum pcapng_block {
-	BLOCK_SECTION = 0x0a0d0d0a,
-	BLOCK_INTERFACE = 1,
-	BLOCK_PACKET = 6,
-};
-enum pcapng_option {
-	OPTION_END = 0,
-	OPTION_PACKET_FLAGS = 2,
-	OPTION_IF_NAME = 2,
-	OPTION_IF_TSRESOL = 9,
-};
-#define PCAPNG_MAGIC	  0x1a2b3c4du
-#define LINKTYPE_ETHERNET 1
-#define TSRESOL_NS	  9 /* ten to the minus ninth */
-#define FLAGS_INBOUND	  1u
-#define FLAGS_OUTBOUND	  2u
-
-struct capture {
-	int fd;
-	int error; /* errno of the first write that failed */
-	uint32_t snaplen; /* 0: whole frames */
-	uint32_t used;
-	uint8_t buffer[BUFFER_BYTES];
-	uint8_t frame[MAX_FRAME_BYTES];
+struct plh_capture {
+	struct plh_world *world;
+	struct plh_capture *next, **link; /* world->captures */
+	struct plh_capture *next_open, **link_open; /* open_captures */
+	struct capture_point *points;
+	char *path;
+	pthread_mutex_t mutex;
+	struct pcapng file;
 };
 
-static void flush(struct capture *capture)
+/* All of this process, with process_mutex. */
+static struct plh_capture *open_captures;
+
+#define DROP_NOTES (NOTE_LOSS | NOTE_QUEUE_FULL | NOTE_NO_BUFFER | NOTE_LINK_DOWN)
+
+static const char *const note_texts[] = {
+	"corrupted",
+	"duplicate",
+	"dropped: loss",
+	"dropped: queue full",
+	"dropped: no receive buffer",
+	"dropped: link down",
+};
+#define NOTES (sizeof(note_texts) / sizeof(note_texts[0]))
+
+/* A child shares the file with its parent, who will write it. */
+static bool is_forked(const struct plh_capture *capture)
 {
-	uint32_t done = 0;
+	return capture->world->generation != fork_generation;
+}
 
-	while (done < capture->used && !capture->error) {
-		ssize_t n = write(capture->fd, capture->buffer + done, capture->used - done);
+/* --- Frames --- */
 
-		if (n > 0)
-			done += (uint32_t)n;
-		else if (n < 0 && errno != EINTR)
-			capture->error = errno;
+static void write_packet(struct capture_point *point, uint64_t now_ns, uint32_t bytes, bool inbound,
+			 uint32_t notes)
+{
+	struct pcapng_packet packet = {
+		.time_ns = now_ns,
+		.interface = point->interface,
+		.bytes = bytes,
+		.inbound = inbound,
+	};
+	int comments = 0;
+
+	for (uint32_t i = 0; i < NOTES && comments < PCAPNG_MAX_COMMENTS; i++)
+		if (notes & 1u << i)
+			packet.comments[comments++] = note_texts[i];
+	pcapng_packet(&point->capture->file, &packet);
+	point->frames++;
+	point->drops += (notes & DROP_NOTES) != 0;
+}
+
+static uint32_t bounded(uint32_t bytes)
+{
+	return bytes < PCAPNG_MAX_FRAME_BYTES ? bytes : PCAPNG_MAX_FRAME_BYTES;
+}
+
+void capture_span(struct capture_point *points, uint64_t now_ns, const struct ring_span *frame,
+		  bool inbound, uint32_t notes)
+{
+	for (struct capture_point *point = points; point; point = point->next) {
+		struct plh_capture *capture = point->capture;
+		uint8_t *room;
+
+		if (is_forked(capture))
+			continue;
+		pthread_mutex_lock(&capture->mutex);
+		room = pcapng_room(&capture->file);
+		ring_gather(frame, room, bounded(frame->bytes));
+		checksum_fill(room, bounded(frame->bytes), ring_meta(frame));
+		write_packet(point, now_ns, frame->bytes, inbound, notes);
+		pthread_mutex_unlock(&capture->mutex);
 	}
-	capture->used = 0;
 }
 
-static void put(struct capture *capture, const void *bytes, uint32_t count)
+void capture_bytes(struct capture_point *points, uint64_t now_ns, const uint8_t *frame,
+		   uint32_t bytes, const struct ll_desc *meta, bool inbound, uint32_t notes)
 {
-	while (count) {
-		uint32_t piece = BUFFER_BYTES - capture->used;
+	for (struct capture_point *point = points; point; point = point->next) {
+		struct plh_capture *capture = point->capture;
+		uint8_t *room;
 
-		if (piece > count)
-			piece = count;
-		memcpy(capture->buffer + capture->used, bytes, piece);
-		capture->used += piece;
-		bytes = (const uint8_t *)bytes + piece;
-		count -= piece;
-		if (capture->used == BUFFER_BYTES)
-			flush(capture);
+		if (is_forked(capture))
+			continue;
+		pthread_mutex_lock(&capture->mutex);
+		room = pcapng_room(&capture->file);
+		memcpy(room, frame, bounded(bytes));
+		checksum_fill(room, bounded(bytes), meta);
+		write_packet(point, now_ns, bytes, inbound, notes);
+		pthread_mutex_unlock(&capture->mutex);
 	}
 }
 
-static void put16(struct capture *capture, uint16_t value)
+/* --- Points --- */
+
+static struct capture_point *add_point(struct plh_capture *capture, struct capture_point **points,
+				       const char *name, const char *description)
 {
-	put(capture, &value, sizeof(value));
-}
+	struct capture_point *point = calloc(1, sizeof(*point));
 
-static void put32(struct capture *capture, uint32_t value)
-{
-	put(capture, &value, sizeof(value));
-}
-
-/* Everything in pcapng is padded to four bytes. */
-static void put_padded(struct capture *capture, const void *bytes, uint32_t count)
-{
-	static const uint8_t zeros[4];
-
-	put(capture, bytes, count);
-	put(capture, zeros, -count & 3);
-}
-
-static void put_option(struct capture *capture, uint16_t code, const void *value, uint16_t bytes)
-{
-	put16(capture, code);
-	put16(capture, bytes);
-	put_padded(capture, value, bytes);
-}
-
-static void put_header(struct capture *capture, const char *name)
-{
-	const uint32_t section_bytes = 28;
-	const uint16_t name_bytes = (uint16_t)strnlen(name, 16);
-	const uint32_t interface_bytes = 20 + 4 + ((name_bytes + 3u) & ~3u) + 8 + 4;
-	const uint8_t resolution = TSRESOL_NS;
-
-	put32(capture, BLOCK_SECTION);
-	put32(capture, section_bytes);
-	put32(capture, PCAPNG_MAGIC);
-	put16(capture, 1); /* version 1.0 */
-	put16(capture, 0);
-	put32(capture, UINT32_MAX); /* length of the section: not told */
-	put32(capture, UINT32_MAX);
-	put32(capture, section_bytes);
-
-	put32(capture, BLOCK_INTERFACE);
-	put32(capture, interface_bytes);
-	put16(capture, LINKTYPE_ETHERNET);
-	put16(capture, 0);
-	put32(capture, capture->snaplen);
-	put_option(capture, OPTION_IF_NAME, name, name_bytes);
-	put_option(capture, OPTION_IF_TSRESOL, &resolution, 1);
-	put_option(capture, OPTION_END, NULL, 0);
-	put32(capture, interface_bytes);
-}
-
-void capture_frame(struct capture *capture, uint64_t now_ns, const struct ring_span *frame,
-		   bool inbound)
-{
-	const uint32_t flags = inbound ? FLAGS_INBOUND : FLAGS_OUTBOUND;
-	uint32_t bytes = frame->bytes < MAX_FRAME_BYTES ? frame->bytes : MAX_FRAME_BYTES;
-	uint32_t kept = bytes, block_bytes;
-
-	if (capture->snaplen && kept > capture->snaplen)
-		kept = capture->snaplen;
-	block_bytes = 28 + ((kept + 3) & ~3u) + 8 + 4 + 4;
-	ring_gather(frame, capture->frame, bytes);
-	checksum_fill(capture->frame, bytes, ring_meta(frame));
-
-	put32(capture, BLOCK_PACKET);
-	put32(capture, block_bytes);
-	put32(capture, 0); /* interface */
-	put32(capture, (uint32_t)(now_ns >> 32));
-	put32(capture, (uint32_t)now_ns);
-	put32(capture, kept);
-	put32(capture, frame->bytes);
-	put_padded(capture, capture->frame, kept);
-	put_option(capture, OPTION_PACKET_FLAGS, &flags, sizeof(flags));
-	put_option(capture, OPTION_END, NULL, 0);
-	put32(capture, block_bytes);
-}
-
-static struct capture *capture_open(const char *path, uint32_t snaplen, const char *name)
-{
-	struct capture *capture = malloc(sizeof(*capture));
-
-	if (!capture) {
-		plh_set_error("There is no memory for a capture.");
+	if (!point) {
+		plh_set_error("There is no memory for another interface of a capture.");
 		return NULL;
 	}
-	capture->error = 0;
-	capture->used = 0;
-	capture->snaplen = snaplen;
-	capture->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (capture->fd < 0) {
-		plh_set_error("%s cannot be written (%s).", path, plh_errno_text(-errno));
-		free(capture);
-		return NULL;
-	}
-	put_header(capture, name);
-	flush(capture);
-	return capture;
+	point->capture = capture;
+	while (*points)
+		points = &(*points)->next;
+	point->link = points;
+	*points = point;
+	point->link_of_capture = &capture->points;
+	point->next_of_capture = capture->points;
+	if (point->next_of_capture)
+		point->next_of_capture->link_of_capture = &point->next_of_capture;
+	capture->points = point;
+	pthread_mutex_lock(&capture->mutex);
+	point->interface = pcapng_interface(&capture->file, name, description);
+	pthread_mutex_unlock(&capture->mutex);
+	return point;
 }
 
-/* discard: a forked child must not write what its parent will write, too. */
-void capture_close(struct capture *capture, bool discard)
+static void end_point(struct capture_point *point)
 {
-	if (!discard)
+	struct plh_capture *capture = point->capture;
+
+	if (!is_forked(capture)) {
+		pthread_mutex_lock(&capture->mutex);
+		pcapng_statistics(&capture->file, point->interface, world_now(capture->world),
+				  point->frames, point->drops);
+		pthread_mutex_unlock(&capture->mutex);
+	}
+	*point->link = point->next;
+	if (point->next)
+		point->next->link = point->link;
+	*point->link_of_capture = point->next_of_capture;
+	if (point->next_of_capture)
+		point->next_of_capture->link_of_capture = point->link_of_capture;
+	free(point);
+}
+
+static void flush(struct plh_capture *capture)
+{
+	if (is_forked(capture))
+		return;
+	pthread_mutex_lock(&capture->mutex);
+	pcapng_flush(&capture->file);
+	pthread_mutex_unlock(&capture->mutex);
+}
+
+void capture_end_points(struct capture_point **points)
+{
+	while (*points) {
+		struct plh_capture *capture = (*points)->capture;
+
+		end_point(*points);
 		flush(capture);
-	close(capture->fd);
-	free(capture);
+	}
 }
 
-static int stop(struct plh_device *device)
-{
-	struct capture *capture = device->capture;
-	int error;
+/* --- Files --- */
 
-	if (!capture)
+static int report(const struct plh_capture *capture)
+{
+	if (!capture->file.error)
 		return PLH_OK;
-	flush(capture);
-	error = capture->error;
-	capture_close(capture, false);
-	device->capture = NULL;
-	if (!error)
-		return PLH_OK;
-	plh_set_error("The capture of %.16s is incomplete: its file could not be written (%s).",
-		      device->config.name, plh_errno_text(-error));
+	plh_set_error("The capture %s is incomplete: its file could not be written (%s).",
+		      capture->path, plh_errno_text(-capture->file.error));
 	return PLH_ERROR;
 }
 
-int plh_device_capture(struct plh_device *device, const char *path, uint32_t snaplen)
+static void close_capture(struct plh_capture *capture)
 {
-	struct plh_world *world = device->kernel->world;
+	pthread_mutex_lock(&process_mutex);
+	*capture->link_open = capture->next_open;
+	if (capture->next_open)
+		capture->next_open->link_open = capture->link_open;
+	pthread_mutex_unlock(&process_mutex);
+	*capture->link = capture->next;
+	if (capture->next)
+		capture->next->link = capture->link;
+	close(capture->file.fd);
+	pthread_mutex_destroy(&capture->mutex);
+	free(capture->path);
+	free(capture);
+}
+
+/* Interfaces in the order of their numbers. */
+static void end_all_points(struct plh_capture *capture)
+{
+	while (capture->points) {
+		struct capture_point *first = capture->points;
+
+		for (struct capture_point *point = first; point; point = point->next_of_capture)
+			if (point->interface < first->interface)
+				first = point;
+		end_point(first);
+	}
+}
+
+void captures_close(struct plh_world *world)
+{
+	while (world->captures) {
+		struct plh_capture *capture = world->captures;
+
+		end_all_points(capture);
+		flush(capture);
+		close_capture(capture);
+	}
+}
+
+/* Whoever ends without closing has a file all the same; statistics are missing in it. */
+__attribute__((destructor)) static void flush_at_exit(void)
+{
+	pthread_mutex_lock(&process_mutex);
+	for (struct plh_capture *capture = open_captures; capture; capture = capture->next_open)
+		flush(capture);
+	pthread_mutex_unlock(&process_mutex);
+}
+
+static void enlist(struct plh_capture *capture)
+{
+	struct plh_world *world = capture->world;
+
+	capture->link = &world->captures;
+	capture->next = world->captures;
+	if (capture->next)
+		capture->next->link = &capture->next;
+	world->captures = capture;
+	pthread_mutex_lock(&process_mutex);
+	capture->link_open = &open_captures;
+	capture->next_open = open_captures;
+	if (capture->next_open)
+		capture->next_open->link_open = &capture->next_open;
+	open_captures = capture;
+	pthread_mutex_unlock(&process_mutex);
+}
+
+/* --- API --- */
+
+struct plh_capture *plh_capture_create(struct plh_world *world, const char *path, uint32_t snaplen)
+{
+	struct plh_capture *capture;
+	int error;
+
+	if (world_begin(world))
+		return NULL;
+	capture = malloc(sizeof(*capture));
+	if (capture)
+		capture->path = strdup(path);
+	if (!capture || !capture->path) {
+		plh_set_error("There is no memory for a capture.");
+		goto fail;
+	}
+	error = pcapng_open(&capture->file, path, snaplen);
+	if (error) {
+		plh_set_error("The capture %s cannot be written (%s).", path,
+			      plh_errno_text(error));
+		free(capture->path);
+		goto fail;
+	}
+	capture->world = world;
+	capture->points = NULL;
+	pthread_mutex_init(&capture->mutex, NULL);
+	enlist(capture);
+	world_unlock(world);
+	return capture;
+fail:
+	free(capture);
+	world_unlock(world);
+	return NULL;
+}
+
+int plh_capture_add_device(struct plh_capture *capture, struct plh_device *device,
+			   const char *description)
+{
+	int status = world_begin(capture->world);
+
+	if (status)
+		return status;
+	if (device->kernel->world != capture->world) {
+		plh_set_error("A capture takes devices of the world that it was made in.");
+		status = PLH_ERROR;
+	} else {
+		/* What lies in the ring is still to be sent. */
+		if (!device->points)
+			for (uint32_t queue = 0; queue < device->netdev->queues; queue++)
+				device->captured[queue] = device->netdev->tx[queue]->tail;
+		if (!add_point(capture, &device->points, device->config.name, description))
+			status = PLH_ERROR;
+	}
+	world_unlock(capture->world);
+	return status;
+}
+
+int plh_capture_add_link(struct plh_capture *capture, struct plh_link *link,
+			 const char *const description[2])
+{
+	int status = world_begin(capture->world);
+
+	if (status)
+		return status;
+	if (link->world != capture->world) {
+		plh_set_error("A capture takes links of the world that it was made in.");
+		status = PLH_ERROR;
+	}
+	for (uint32_t end = 0; end < 2 && !status; end++)
+		if (!add_point(capture, &link->points[end], link->name[end],
+			       description ? description[end] : NULL))
+			status = PLH_ERROR;
+	world_unlock(capture->world);
+	return status;
+}
+
+int plh_capture_flush(struct plh_capture *capture)
+{
+	struct plh_world *world = capture->world;
 	int status = world_begin(world);
 
 	if (status)
 		return status;
-	status = stop(device);
-	if (path) {
-		device->capture = capture_open(path, snaplen, device->config.name);
-		if (!device->capture)
-			status = PLH_ERROR;
-		for (uint32_t queue = 0; queue < device->netdev->queues; queue++)
-			device->captured[queue] = device->netdev->tx[queue]->tail;
-	}
+	flush(capture);
+	status = report(capture);
+	world_unlock(world);
+	return status;
+}
+
+int plh_capture_close(struct plh_capture *capture)
+{
+	struct plh_world *world = capture->world;
+	int status = world_begin(world);
+
+	if (status)
+		return status;
+	end_all_points(capture);
+	flush(capture);
+	status = report(capture);
+	close_capture(capture);
 	world_unlock(world);
 	return status;
 }

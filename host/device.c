@@ -67,7 +67,7 @@ static void capture_sent(struct plh_device *device)
 		if ((int32_t)(device->captured[queue] - ring->tail) > 0)
 			view.tail = device->captured[queue];
 		while (ring_peek(&view, &frame)) {
-			capture_frame(device->capture, now_ns, &frame, false);
+			capture_span(device->points, now_ns, &frame, false, 0);
 			view.tail = frame.first + frame.pieces;
 		}
 		device->captured[queue] = view.tail;
@@ -76,7 +76,7 @@ static void capture_sent(struct plh_device *device)
 
 static void transmit(struct plh_device *device)
 {
-	if (device->capture)
+	if (device->points)
 		capture_sent(device);
 	device->backend->transmit(device);
 }
@@ -148,8 +148,8 @@ void device_commit(struct plh_device *device, const struct ring_span *room)
 {
 	device->stats.rx_frames++;
 	device->stats.rx_bytes += room->bytes;
-	if (device->capture)
-		capture_frame(device->capture, world_now(device->kernel->world), room, true);
+	if (device->points)
+		capture_span(device->points, world_now(device->kernel->world), room, true, 0);
 	ring_finish(room);
 	kick_kernel(device);
 }

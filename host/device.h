@@ -9,10 +9,9 @@
 
 #include <stdbool.h>
 
+#include "capture.h"
 #include "kernel.h"
 #include "ring.h"
-
-struct capture;
 
 struct plh_device {
 	const struct plh_backend *backend;
@@ -21,7 +20,7 @@ struct plh_device {
 	struct plh_device *next, **link; /* kernel->devices */
 	struct ll_netdev_config config;
 	struct plh_device_stats stats;
-	struct capture *capture; /* or NULL */
+	struct capture_point *points; /* of captures; NULL: none */
 	uint32_t captured[LL_MAX_QUEUES]; /* transmit ring: written up to here */
 	int fd; /* the backend's, or -1 */
 	uint32_t fd_events; /* what epoll watches it for; 0: it is not in the set */
@@ -86,11 +85,6 @@ void devices_retry(struct plh_kernel *kernel);
 void device_readable(struct plh_device *device, uint32_t events);
 /* Close the backend and free it, while its kernel will not run any more. */
 void device_free(struct plh_device *device);
-
-/* --- capture.c --- */
-void capture_frame(struct capture *capture, uint64_t now_ns, const struct ring_span *frame,
-		   bool inbound);
-void capture_close(struct capture *capture, bool discard);
 
 #pragma GCC visibility pop
 

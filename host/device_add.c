@@ -132,8 +132,7 @@ void device_free(struct plh_device *device)
 		device->netdev->opaque = 0;
 	if (device->opened && device->backend->close)
 		device->backend->close(device);
-	if (device->capture)
-		capture_close(device->capture, forked);
+	capture_end_points(&device->points);
 	*device->link = device->next;
 	if (device->next)
 		device->next->link = device->link;

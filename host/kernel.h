@@ -95,6 +95,8 @@ void calls_abandon(struct plh_kernel *kernel);
 void calls_free(struct plh_kernel *kernel);
 /* plh_call() by the host's own task, without a deadline; with the lock. */
 int call_by_host(struct plh_kernel *kernel, uint64_t nr, uint64_t a0, uint64_t a1, int64_t *ret);
+int call_by_host3(struct plh_kernel *kernel, uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2,
+		  int64_t *ret);
 
 /* --- faults.c --- */
 void faults_install(void);

@@ -22,7 +22,7 @@ static int link_open(struct plh_device *device, const void *parameters,
 
 	*end = *(const struct link_end *)parameters;
 	config->features = 0;
-	if (end->link->offload)
+	if (end->link->offload != PLH_OFFLOAD_OFF)
 		config->features = LL_NETDEV_CSUM | LL_NETDEV_TSO | LL_NETDEV_USO | LL_NETDEV_SG;
 	return 0;
 }
@@ -44,6 +44,13 @@ static void link_close(struct plh_device *device)
 		device_set_carrier(other, false);
 }
 
+static void note_span(struct plh_link *link, uint32_t end, const struct ring_span *frame,
+		      uint32_t notes)
+{
+	if (link->points[end])
+		capture_span(link->points[end], world_now(link->world), frame, false, notes);
+}
+
 /* From ring to ring; false: the receiver needs to run first. */
 static bool send_directly(struct link_direction *direction, struct plh_device *from, uint32_t queue,
 			  const struct ring_span *frame)
@@ -56,8 +63,10 @@ static bool send_directly(struct link_direction *direction, struct plh_device *f
 		return false;
 	case DELIVER_DROPPED:
 		direction->stats.rx_full++;
+		note_span(direction->link, !direction->to, frame, NOTE_NO_BUFFER);
 		break;
 	case DELIVER_OK:
+		note_span(direction->link, !direction->to, frame, 0);
 		ring_copy(frame, &room);
 		ring_copy_meta(ring_meta(&room), ring_meta(frame));
 		direction->stats.frames++;
@@ -81,7 +90,8 @@ static void link_transmit(struct plh_device *device)
 	for (uint32_t queue = 0; queue < device->netdev->queues; queue++) {
 		while (device_next(device, queue, &frame)) {
 			if (lost) {
-				direction->stats.lost++;
+				direction->stats.down_drops++;
+				note_span(link, end->end, &frame, NOTE_LINK_DOWN);
 				device_sent(device, &frame, true);
 			} else if (direct) {
 				if (!send_directly(direction, device, queue, &frame))
@@ -118,6 +128,20 @@ const struct plh_backend link_backend = {
 
 /* --- Life --- */
 
+static int set_config(struct link_direction *direction, const struct plh_link_config *config)
+{
+	const struct plh_link_config *old = &direction->config;
+
+	if (link_rate_prepare(&direction->backlog, config))
+		return PLH_ERROR;
+	if (config->loss_model != old->loss_model || config->good_to_bad != old->good_to_bad ||
+	    config->bad_to_good != old->bad_to_good || config->loss_in_bad != old->loss_in_bad ||
+	    config->loss_in_good != old->loss_in_good)
+		direction->bad = false;
+	direction->config = *config;
+	return PLH_OK;
+}
+
 static bool prepare_direction(struct plh_link *link, uint32_t from,
 			      const struct plh_link_config *config)
 {
@@ -129,7 +153,7 @@ static bool prepare_direction(struct plh_link *link, uint32_t from,
 	event_init(&direction->event, EVENT_LINK, number);
 	random_init(&direction->random, link->world->config.seeded, link->world->config.seed,
 		    RANDOM_LINK, number);
-	return !link_set_config(direction, config) && !heap_add_source(&link->world->heap);
+	return !set_config(direction, config) && !heap_add_source(&link->world->heap);
 }
 
 static bool add_ends(struct plh_link *link, const struct plh_link_parameters *parameters)
@@ -141,8 +165,19 @@ static bool add_ends(struct plh_link *link, const struct plh_link_parameters *pa
 						   &parameter, &parameters->netdev[end]);
 		if (!link->device[end])
 			return false;
+		memcpy(link->name[end], link->device[end]->config.name, sizeof(link->name[end]));
 	}
 	return true;
+}
+
+/* Switch offloads if settings want the other way. */
+static int follow_config(struct plh_link *link, const struct plh_link_config config[2])
+{
+	bool segmented = link_needs_packets(config);
+
+	if (link->offload != PLH_OFFLOAD_AUTO || link->segmented == segmented)
+		return PLH_OK;
+	return link_set_segmented(link, segmented);
 }
 
 void link_free(struct plh_link *link)
@@ -154,8 +189,10 @@ void link_free(struct plh_link *link)
 			continue;
 		link_drop_all(direction);
 		heap_remove_source(&link->world->heap, &direction->event);
-		free(direction->starts);
+		free(direction->backlog.starts);
 	}
+	for (uint32_t end = 0; end < 2; end++)
+		capture_end_points(&link->points[end]);
 	link_free_frames(link);
 	*link->link = link->next;
 	if (link->next)
@@ -180,6 +217,8 @@ struct plh_link *plh_link_create(struct plh_world *world,
 		plh_set_error("Both kernels of a link must live in the world that it is made in.");
 		return NULL;
 	}
+	if (link_check_config(parameters->offload, parameters->config))
+		return NULL;
 	if (world_begin(world))
 		return NULL;
 	link = calloc(1, sizeof(*link));
@@ -197,7 +236,8 @@ struct plh_link *plh_link_create(struct plh_world *world,
 		link->next->link = &link->next;
 	world->links = link;
 	if (!prepare_direction(link, 0, &parameters->config[0]) ||
-	    !prepare_direction(link, 1, &parameters->config[1]) || !add_ends(link, parameters)) {
+	    !prepare_direction(link, 1, &parameters->config[1]) || !add_ends(link, parameters) ||
+	    follow_config(link, parameters->config)) {
 		destroy(link);
 		link = NULL;
 	}
@@ -220,20 +260,21 @@ void plh_link_destroy(struct plh_link *link)
 
 /* --- Changing and asking --- */
 
-int plh_link_configure(struct plh_link *link, int direction, const struct plh_link_config *config)
+int plh_link_configure(struct plh_link *link, const struct plh_link_config config[2])
 {
-	int status;
+	int status = link_check_config(link->offload, config);
 
-	if (direction != 0 && direction != 1) {
-		plh_set_error("A link has the directions 0 (from its first kernel) and 1, not %d.",
-			      direction);
-		return PLH_ERROR;
-	}
-	status = world_begin(link->world);
+	if (!status)
+		status = world_begin(link->world);
 	if (status)
 		return status;
-	if (link_set_config(&link->direction[direction], config))
-		status = PLH_ERROR;
+	/* Chance begins after the last whole segment, and ends before the first. */
+	if (link_needs_packets(config))
+		status = follow_config(link, config);
+	for (uint32_t from = 0; from < 2 && !status; from++)
+		status = set_config(&link->direction[from], &config[from]);
+	if (!status)
+		status = follow_config(link, config);
 	world_end(link->world);
 	return status;
 }

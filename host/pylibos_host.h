@@ -8,6 +8,8 @@
  *  kernel  one running kernel of an image in a world
  *  task    a Linux task that makes system calls for the caller
  *  device  a netdev of a kernel with the backend that serves it
+ *  link    a cable between two kernels
+ *  capture a file of the frames that cross devices and links
  *
  * Threads: every function may be called from any thread; a lock in the world
  * lets one in at a time and is not held while the host waits.  In a virtual
@@ -288,51 +290,113 @@ extern const struct plh_backend plh_callback;
 /* Put a frame into a plh_callback device: 0, -ENOBUFS, -EMSGSIZE, -EINVAL. */
 int plh_callback_inject(struct plh_device *device, const uint8_t *frame, uint64_t bytes);
 
-/* One direction of a link.  All zero: no delay, no limit, no loss. */
+/* Which frames a link loses. */
+enum plh_loss_model {
+	PLH_LOSS_BERNOULLI = 0, /* each with the same chance, plh_link_config.loss */
+	/*
+	 * Losses come in bursts: a chain of two states, good and bad, each with a
+	 * chance of loss of its own.  As netem's "loss gemodel": for each frame the
+	 * state may change first, then the frame is lost by the chance of the state
+	 * before.  It begins in the good state, whenever the model is changed, too.
+	 */
+	PLH_LOSS_GILBERT_ELLIOTT = 1,
+};
+
+/*
+ * One direction of a link.  All zero: no delay, no limit, no loss.  Probabilities
+ * are in units of 1 / 2^32; 2^32 - 1 is certainty.
+ */
 struct plh_link_config {
 	uint64_t delay_ns;
 	uint64_t jitter_ns; /* uniform, +- around delay_ns, keeps order */
 	uint64_t rate_bps; /* bits a second of Ethernet frames; 0: no limit */
+	uint64_t queue_bytes; /* waiting for the rate; 0: no limit but queue_packets */
 	uint32_t queue_packets; /* waiting for the rate; 0: 1000 */
-	uint32_t reserved;
-	/* Probabilities in units of 1 / 2^32. */
+	uint32_t loss_model; /* enum plh_loss_model */
 	uint32_t loss, duplicate, reorder, corrupt;
+	/* PLH_LOSS_GILBERT_ELLIOTT, which leaves loss aside. */
+	uint32_t good_to_bad, bad_to_good; /* p, r */
+	uint32_t loss_in_bad, loss_in_good; /* 1 - h, 1 - k */
 };
 /* Counters of one direction of a link. */
 struct plh_link_stats {
 	uint64_t frames, bytes; /* delivered */
-	uint64_t lost, queue_drops, duplicated, reordered, corrupted, rx_full;
+	uint64_t lost; /* by chance */
+	uint64_t down_drops; /* the link or a kernel of it went, or was away */
+	uint64_t queue_drops; /* no room in front of the rate */
+	uint64_t duplicated, reordered, corrupted;
+	uint64_t rx_full; /* no receive buffer */
 	uint64_t in_flight;
 };
 struct plh_link;
-/*
- * A link between two kernels of one world: makes a device in each.  Frames are
- * carried whole (segmentation and checksum are left to the receiver, as veth
- * does) unless offload is 0.
- */
+
+/* Whether large TCP and UDP segments cross a link whole, as they cross veth. */
+enum plh_offload {
+	/* Never: the sender segments, and fills in checksums. */
+	PLH_OFFLOAD_OFF = 0,
+	/* Always; a link with loss, duplicate, reorder or corrupt refuses this. */
+	PLH_OFFLOAD_ON = 1,
+	/*
+	 * While that makes no difference: the sender segments (its features are
+	 * switched) as soon as either direction has loss, duplicate, reorder,
+	 * corrupt, a rate or jitter.  So chance always acts on packets.
+	 */
+	PLH_OFFLOAD_AUTO = 2,
+};
+
+/* A link between two kernels of one world: makes a device in each. */
 struct plh_link_parameters {
 	struct plh_kernel *kernel[2];
 	struct ll_netdev_config netdev[2];
 	struct plh_link_config config[2]; /* [0]: from 0 to 1 */
-	uint32_t offload;
+	uint32_t offload; /* enum plh_offload */
 	uint32_t reserved;
 };
 struct plh_link *plh_link_create(struct plh_world *world,
 				 const struct plh_link_parameters *parameters);
-int plh_link_configure(struct plh_link *link, int direction, const struct plh_link_config *config);
+/* Both directions, [0] from 0 to 1; all of it or nothing. */
+int plh_link_configure(struct plh_link *link, const struct plh_link_config config[2]);
 int plh_link_up(struct plh_link *link, int up);
 int plh_link_stats(struct plh_link *link, int direction, struct plh_link_stats *stats);
 struct plh_device *plh_link_device(struct plh_link *link, int end);
 void plh_link_destroy(struct plh_link *link);
 
+/* --- Captures --- */
+
 /*
- * Write every frame that a device sends and receives, with the world's clock in
- * nanoseconds, as pcapng (the device's name and the direction recorded).  A
+ * A pcapng file of what crosses any number of devices and links of one world,
+ * each an interface of the file, with the world's clock in nanoseconds.  A
  * checksum left to the device is filled in; a frame with segmentation pending is
- * written whole, as tcpdump on the kernel shows it.  snaplen 0: whole frames;
- * path NULL: stop.
+ * written whole, as tcpdump on the kernel shows it.  Nothing of the host is
+ * written: the bytes are a function of the run.
  */
-int plh_device_capture(struct plh_device *device, const char *path, uint32_t snaplen);
+struct plh_capture;
+/* snaplen: bytes of each frame to keep; 0: all. */
+struct plh_capture *plh_capture_create(struct plh_world *world, const char *path, uint32_t snaplen);
+/*
+ * From now on also what this device sends and receives, until the device or the
+ * capture goes.  description: of the interface, the kernel's name say, or NULL.
+ */
+int plh_capture_add_device(struct plh_capture *capture, struct plh_device *device,
+			   const char *description);
+/*
+ * From now on also what crosses this link: two interfaces, one per end.  A frame
+ * is written once, when it is sent, on the sender's interface; with a comment if
+ * it is "corrupted", a "duplicate", or "dropped: loss", "dropped: queue full",
+ * "dropped: no receive buffer" or "dropped: link down".  What is dropped only
+ * later, on its way or at its end, is written once more then, on the receiver's
+ * interface.  description: of each end, or NULL.
+ */
+int plh_capture_add_link(struct plh_capture *capture, struct plh_link *link,
+			 const char *const description[2]);
+/* Write what is buffered; PLH_ERROR if the file is incomplete. */
+int plh_capture_flush(struct plh_capture *capture);
+/*
+ * Statistics of each interface, flush, free.  PLH_ERROR if the file is
+ * incomplete; the capture is gone all the same.  The end of a world closes its
+ * captures, and the end of the process flushes them.
+ */
+int plh_capture_close(struct plh_capture *capture);
 
 #ifdef __cplusplus
 }

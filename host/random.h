@@ -28,10 +28,10 @@ void random_init(struct random *random, bool seeded, uint64_t seed, enum random_
 uint64_t random_next(struct random *random);
 void random_bytes(struct random *random, void *buffer, uint64_t bytes);
 
-/* True with a probability of p / 2^32. */
+/* True with a probability of p / 2^32; always if p is the largest there is. */
 static inline bool random_chance(struct random *random, uint32_t p)
 {
-	return p && random_next(random) >> 32 < p;
+	return p && (random_next(random) >> 32 < p || p == UINT32_MAX);
 }
 
 #pragma GCC visibility pop

@@ -194,7 +194,8 @@ static int await_host_task(struct plh_kernel *kernel)
 	return check_kernel(kernel);
 }
 
-int call_by_host(struct plh_kernel *kernel, uint64_t nr, uint64_t a0, uint64_t a1, int64_t *ret)
+int call_by_host3(struct plh_kernel *kernel, uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2,
+		  int64_t *ret)
 {
 	plh_task *task = kernel->host_task;
 	int status = await_host_task(kernel);
@@ -205,7 +206,13 @@ int call_by_host(struct plh_kernel *kernel, uint64_t nr, uint64_t a0, uint64_t a
 	memset(task->args, 0, sizeof(task->args));
 	task->args[0] = a0;
 	task->args[1] = a1;
+	task->args[2] = a2;
 	return call_and_wait(kernel, task, LL_NEVER, ret);
+}
+
+int call_by_host(struct plh_kernel *kernel, uint64_t nr, uint64_t a0, uint64_t a1, int64_t *ret)
+{
+	return call_by_host3(kernel, nr, a0, a1, 0, ret);
 }
 
 /* --- API --- */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "clock.h"
 #include "error.h"
 #include "fork.h"
@@ -74,6 +75,7 @@ void plh_world_destroy(struct plh_world *world)
 		kernel_free(world->kernels);
 	while (world->links)
 		link_free(world->links);
+	captures_close(world);
 	if (!forked)
 		world_unlock(world);
 	free_world(world);

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from pylibos._asyncio import KernelEventLoop
 from pylibos._boot_config import Allocator
+from pylibos._capture import Capture
 from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
 from pylibos._dmesg import LogRecord
 from pylibos._errors import (
@@ -33,6 +34,7 @@ from pylibos._file import RawFile
 from pylibos._kernel import Kernel, KernelStats, boot
 from pylibos._library import Image, ImageFile, images
 from pylibos._link import Link, LinkEnd, LinkStats
+from pylibos._link_settings import GilbertElliott
 from pylibos._network import Network
 from pylibos._node import Node, Switch
 from pylibos._process import Process, Task
@@ -47,6 +49,7 @@ __all__ = [
     "Allocator",
     "BootError",
     "CallbackDevice",
+    "Capture",
     "Clock",
     "DeadlockError",
     "Device",
@@ -54,6 +57,7 @@ __all__ = [
     "DeviceStats",
     "Epoll",
     "ForkedProcess",
+    "GilbertElliott",
     "Image",
     "ImageFile",
     "Kernel",

@@ -94,6 +94,15 @@ PLH_KERNEL_PANICKED: Final = 1
 PLH_KERNEL_HALTED: Final = 2
 PLH_KERNEL_FORKED: Final = 3
 
+# enum plh_loss_model
+PLH_LOSS_BERNOULLI: Final = 0
+PLH_LOSS_GILBERT_ELLIOTT: Final = 1
+
+# enum plh_offload
+PLH_OFFLOAD_OFF: Final = 0
+PLH_OFFLOAD_ON: Final = 1
+PLH_OFFLOAD_AUTO: Final = 2
+
 
 class ll_machine(Structure):
     """struct ll_machine."""
@@ -361,12 +370,17 @@ class plh_link_config(Structure):
         ("delay_ns", c_uint64),
         ("jitter_ns", c_uint64),
         ("rate_bps", c_uint64),
+        ("queue_bytes", c_uint64),
         ("queue_packets", c_uint32),
-        ("reserved", c_uint32),
+        ("loss_model", c_uint32),
         ("loss", c_uint32),
         ("duplicate", c_uint32),
         ("reorder", c_uint32),
         ("corrupt", c_uint32),
+        ("good_to_bad", c_uint32),
+        ("bad_to_good", c_uint32),
+        ("loss_in_bad", c_uint32),
+        ("loss_in_good", c_uint32),
     )
 
 
@@ -377,6 +391,7 @@ class plh_link_stats(Structure):
         ("frames", c_uint64),
         ("bytes", c_uint64),
         ("lost", c_uint64),
+        ("down_drops", c_uint64),
         ("queue_drops", c_uint64),
         ("duplicated", c_uint64),
         ("reordered", c_uint64),
@@ -453,12 +468,16 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_device_stats": (c_int, (c_void_p, c_void_p)),
     "plh_callback_inject": (c_int, (c_void_p, c_void_p, c_uint64)),
     "plh_link_create": (c_void_p, (c_void_p, c_void_p)),
-    "plh_link_configure": (c_int, (c_void_p, c_int, c_void_p)),
+    "plh_link_configure": (c_int, (c_void_p, c_void_p)),
     "plh_link_up": (c_int, (c_void_p, c_int)),
     "plh_link_stats": (c_int, (c_void_p, c_int, c_void_p)),
     "plh_link_device": (c_void_p, (c_void_p, c_int)),
     "plh_link_destroy": (None, (c_void_p,)),
-    "plh_device_capture": (c_int, (c_void_p, c_char_p, c_uint32)),
+    "plh_capture_create": (c_void_p, (c_void_p, c_char_p, c_uint32)),
+    "plh_capture_add_device": (c_int, (c_void_p, c_void_p, c_char_p)),
+    "plh_capture_add_link": (c_int, (c_void_p, c_void_p, c_void_p)),
+    "plh_capture_flush": (c_int, (c_void_p,)),
+    "plh_capture_close": (c_int, (c_void_p,)),
 }
 
 # Constant objects that the library exports

@@ -10,8 +10,9 @@ from ctypes import byref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pylibos import _abi
+from pylibos import _abi, _capture
 from pylibos._callbacks import callback_type
+from pylibos._capture import Capture
 from pylibos._errors import PylibosError
 from pylibos._library import backend, host, last_error
 from pylibos._netlink import set_link
@@ -88,10 +89,16 @@ class Device:
         self._handle: int | None = handle
         self.name: str = library.plh_device_name(handle).decode()
         self.index: int = library.plh_device_ifindex(handle)
-        kernel._machine.at_close.append(self._forget)
+        self._end_of_link = False
+        machine = kernel._machine
+        machine.at_close.append(self._forget)
+        machine.devices.append(self)
+        for capture in machine.captures:
+            capture.add(self)
 
     def _forget(self) -> None:
         self._handle = None
+        self.kernel._machine.devices.remove(self)
 
     @property
     def handle(self) -> int:
@@ -118,8 +125,8 @@ class Device:
         _require(self._library.plh_device_stats(self.handle, byref(stats)))
         return DeviceStats(*(getattr(stats, name) for name in DeviceStats.__dataclass_fields__))
 
-    def capture(self, path: str | os.PathLike[str] | None, snaplen: int = 0) -> None:
-        """Write every frame from now on to a pcapng file; None: stop.
+    def capture(self, path: str | os.PathLike[str], snaplen: int = 0) -> Capture:
+        """Write every frame from now on to a pcapng file, until the capture is closed.
 
         Args:
             path: file of the host; replaced.
@@ -128,13 +135,18 @@ class Device:
         Raises:
             PylibosError: the file cannot be written.
         """
-        name = None if path is None else os.fsencode(path)
-        _require(self._library.plh_device_capture(self.handle, name, snaplen))
+        return _capture.start(self.kernel.world, path, snaplen, self)
 
     def close(self) -> None:
-        """Remove the device from its kernel."""
+        """Remove the device from its kernel.
+
+        Raises:
+            PylibosError: it is an end of a link.
+        """
         if self._handle is None:
             return
+        if self._end_of_link:
+            raise PylibosError(f"{self!r} is an end of a link: close the link instead.")
         handle = self.handle
         self.kernel._machine.at_close.remove(self._forget)
         self._forget()

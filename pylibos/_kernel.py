@@ -5,20 +5,22 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from ctypes import byref
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
-from pylibos import _abi, _device, _dmesg, _pyroute
+from pylibos import _abi, _capture, _device, _dmesg, _pyroute
 from pylibos._boot_config import Allocator, LogSink, fill_config
 from pylibos._callbacks import Callbacks
 from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task, ignore_sigpipe
-from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
+from pylibos._capture import Capture
+from pylibos._device import CallbackDevice, DeviceBackend, TapDevice, netdev_config
 from pylibos._errors import PylibosError
 from pylibos._library import Image, open_image
 from pylibos._link import Link
+from pylibos._link_settings import GilbertElliott
 from pylibos._machine import Machine
 from pylibos._netlink import set_link
 from pylibos._process import Process
@@ -187,13 +189,15 @@ class Kernel(Process):
         jitter_ms: float = 0,
         rate_mbit: float = 0,
         queue_packets: int = 0,
+        queue_bytes: int = 0,
         loss_pct: float = 0,
+        loss_model: GilbertElliott | None = None,
         duplicate_pct: float = 0,
         reorder_pct: float = 0,
         corrupt_pct: float = 0,
         mtu: int = 1500,
-        offload: bool = True,
-        back: dict[str, float] | None = None,
+        offload: bool | None = None,
+        back: Mapping[str, Any] | None = None,
     ) -> Link:
         """Join this kernel to another one of the same world by a cable.
 
@@ -205,19 +209,27 @@ class Kernel(Process):
             delay_ms, jitter_ms: of each frame, jitter evenly to both sides.
             rate_mbit: 10**6 bits a second; 0 for no limit.
             queue_packets: frames that may wait for the rate; 0 for 1000.
-            loss_pct, duplicate_pct, reorder_pct, corrupt_pct: chances of each frame.
+            queue_bytes: bytes that may wait for the rate; 0 for any.
+            loss_pct, duplicate_pct, reorder_pct, corrupt_pct: chances of each packet.
+            loss_model: losses in bursts, a GilbertElliott; instead of loss_pct.
             mtu: in bytes.
-            offload: carry large segments whole, as veth does; a capture shows them so.
+            offload: whether large TCP and UDP segments cross whole, as they cross veth; a
+                capture shows them so.  None: while that makes no difference, so not while
+                either direction has loss, duplicates, reordering, corruption, a rate or
+                jitter.  False: also checksums are left to the sender.
             back: settings that differ in the direction from other to this kernel.
 
         Raises:
-            ValueError: another world, no such subnet, a value out of range.
+            ValueError: another world, no such subnet, a value out of range, or offload=True
+                with loss, duplicates, reordering or corruption.
         """
         settings = {
             "delay_ms": delay_ms,
             "jitter_ms": jitter_ms,
             "rate_mbit": rate_mbit,
             "queue_packets": queue_packets,
+            "queue_bytes": queue_bytes,
+            "loss_model": loss_model,
             "loss_pct": loss_pct,
             "duplicate_pct": duplicate_pct,
             "reorder_pct": reorder_pct,
@@ -234,22 +246,20 @@ class Kernel(Process):
             back=back or {},
         )
 
-    def capture(
-        self, device: Device | Link, path: str | os.PathLike[str] | None, snaplen: int = 0
-    ) -> None:
-        """Write a device's frames to a pcapng file; None: stop.
+    def capture(self, path: str | os.PathLike[str], snaplen: int = 0) -> Capture:
+        """Write the frames of all devices, also of later ones, to one pcapng file.
 
         Args:
-            device: a device of this kernel, or a link of which it is an end.
-            path: file of the host.
+            path: file of the host; replaced.
             snaplen: bytes of each frame to keep, 0 for all.
+
+        Returns:
+            The capture; close() it, or the end of the world does.
+
+        Raises:
+            PylibosError: the file cannot be written.
         """
-        if isinstance(device, Link):
-            ends = [end.device for end in device.ends if end.kernel is self]
-            if not ends:
-                raise ValueError(f"{device!r} does not end at {self!r}.")
-            device = ends[0]
-        device.capture(path, snaplen)
+        return _capture.start(self.world, path, snaplen, self)
 
     # --- The end ---
 

@@ -6,44 +6,36 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ctypes import byref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pylibos import _abi
+from pylibos import _abi, _capture
+from pylibos._capture import Capture
 from pylibos._device import Device, _require, netdev_config
 from pylibos._errors import PylibosError
 from pylibos._library import host, last_error
+from pylibos._link_settings import configure, has_chance
 from pylibos._netlink import Interface, add_address
 
 if TYPE_CHECKING:
     from pylibos._kernel import Kernel
-
-# Keyword of link_to() and Link.set(): member of struct plh_link_config and its factor.
-_MEMBERS = {
-    "delay_ms": ("delay_ns", 1e6),
-    "jitter_ms": ("jitter_ns", 1e6),
-    "rate_mbit": ("rate_bps", 1e6),
-    "queue_packets": ("queue_packets", 1),
-    "loss_pct": ("loss", 2**32 / 100),
-    "duplicate_pct": ("duplicate", 2**32 / 100),
-    "reorder_pct": ("reorder", 2**32 / 100),
-    "corrupt_pct": ("corrupt", 2**32 / 100),
-}
 
 
 @dataclass(frozen=True)
 class LinkStats:
     """Counters of one direction of a link.
 
-    ``frames`` and ``bytes`` were delivered; ``lost`` by chance; ``queue_drops`` for want of
-    room in front of the rate limit; ``rx_full`` for want of buffers at the receiver.
+    ``frames`` and ``bytes`` were delivered; ``lost`` by chance; ``down_drops`` because the
+    link was, or went, down, or the other kernel was halted; ``queue_drops`` for want of room
+    in front of the rate limit; ``rx_full`` for want of buffers at the receiver.
     """
 
     frames: int
     bytes: int
     lost: int
+    down_drops: int
     queue_drops: int
     duplicated: int
     reordered: int
@@ -67,23 +59,6 @@ class LinkEnd:
     addresses: tuple[str, ...]
 
 
-def configure(config: Any, settings: dict[str, float]) -> None:
-    """Write settings into a struct plh_link_config.
-
-    Raises:
-        TypeError: no such setting.
-        ValueError: out of range.
-    """
-    for key, value in settings.items():
-        if key not in _MEMBERS:
-            raise TypeError(f"A link has no setting {key!r}; it has {', '.join(_MEMBERS)}.")
-        member, factor = _MEMBERS[key]
-        if value < 0 or (key.endswith("_pct") and value > 100):
-            raise ValueError(f"{key} is {'0 to 100' if key.endswith('_pct') else '0 or more'}.")
-        limit = 0xFFFFFFFF if key.endswith("_pct") else 2**63
-        setattr(config, member, min(round(value * factor), limit))
-
-
 def parse_subnets(subnet: str | Iterable[str] | None) -> list[tuple[Interface, Interface]]:
     """Turn subnets into the pairs of addresses of a link's ends, the first two hosts.
 
@@ -104,8 +79,18 @@ def parse_subnets(subnet: str | Iterable[str] | None) -> list[tuple[Interface, I
     return pairs
 
 
+_OFFLOADS = {
+    False: _abi.PLH_OFFLOAD_OFF,
+    True: _abi.PLH_OFFLOAD_ON,
+    None: _abi.PLH_OFFLOAD_AUTO,
+}
+
+
 class Link:
     """A cable between two kernels; made by ``Kernel.link_to()``.
+
+    It exists until close(), or until both kernels are halted; what is sent to a halted kernel
+    counts as ``down_drops``.
 
     Attributes:
         ends: the LinkEnd of the kernel that made it, and the other one.
@@ -119,9 +104,9 @@ class Link:
         subnet: str | Iterable[str] | None,
         names: tuple[str, str],
         mtu: int,
-        offload: bool,
-        settings: dict[str, float],
-        back: dict[str, float],
+        offload: bool | None,
+        settings: Mapping[str, Any],
+        back: Mapping[str, Any],
     ) -> None:
         if first.world is not second.world:
             raise ValueError(
@@ -129,24 +114,28 @@ class Link:
             )
         pairs = parse_subnets(subnet)
         self._library = host()
-        parameters = _abi.plh_link_parameters(offload=int(offload))
+        self._offload = offload
+        parameters = _abi.plh_link_parameters(offload=_OFFLOADS[offload])
         for end, (kernel, name) in enumerate(zip((first, second), names, strict=True)):
             parameters.kernel[end] = kernel._machine.open_handle
             parameters.netdev[end] = netdev_config(name, mtu, None)
-        configure(parameters.config[0], settings)
-        configure(parameters.config[1], settings | back)
-        self._configs = parameters.config
-        self._parameters = parameters
+        for config in parameters.config:
+            configure(config, settings)
+        configure(parameters.config[1], back)
+        self._check(parameters.config)
+        self._configs = type(parameters.config).from_buffer_copy(parameters.config)
         with first._machine.lock, second._machine.lock:
             handle = self._library.plh_link_create(first.world.open_handle, byref(parameters))
         if not handle:
             raise PylibosError(last_error())
         self._handle: int | None = handle
         self._plugged = True
+        self._kernels = 2
         ends = []
         for end, kernel in enumerate((first, second)):
             device = Device(kernel, self._library.plh_link_device(handle, end))
-            kernel._machine.at_close.append(self._forget)
+            device._end_of_link = True
+            kernel._machine.at_close.append(self._kernel_halted)
             device.up()
             for pair in pairs:
                 add_address(kernel, device.index, pair[end])
@@ -154,25 +143,34 @@ class Link:
             ends.append(LinkEnd(kernel, device, addresses))
         self.ends: tuple[LinkEnd, LinkEnd] = (ends[0], ends[1])
 
-    def _forget(self) -> None:
-        self._handle = None
+    def _check(self, configs: Any) -> None:
+        if self._offload and any(has_chance(config) for config in configs):
+            raise ValueError(
+                "A link with offload=True carries segments whole, so it cannot lose, duplicate, "
+                "reorder or corrupt single packets: leave offload at None, or make it False."
+            )
+
+    def _kernel_halted(self) -> None:
+        self._kernels -= 1
+        if not self._kernels:
+            self._handle = None
 
     @property
     def handle(self) -> int:
         """The struct plh_link; an error once it is gone."""
         if self._handle is None:
-            raise PylibosError("This link is gone, with one of its kernels or by close().")
+            raise PylibosError("This link is gone, with its kernels or by close().")
         return self._handle
 
     @property
     def is_open(self) -> bool:
-        """Whether it still is there: neither closed nor gone with a kernel."""
-        return self._handle is not None
+        """Whether it still joins two kernels: neither closed, nor one of them halted."""
+        return self._handle is not None and self._kernels == 2
 
     @property
     def is_up(self) -> bool:
         """Whether the cable is plugged in."""
-        return self._handle is not None and self._plugged
+        return self.is_open and self._plugged
 
     def up(self) -> None:
         """Plug the cable in."""
@@ -184,16 +182,30 @@ class Link:
         _require(self._library.plh_link_up(self.handle, 0))
         self._plugged = False
 
-    def set(self, *, direction: int | None = None, **settings: float) -> None:
+    def set(self, *, direction: int | None = None, **settings: Any) -> None:
         """Change settings while it runs; keywords as for Kernel.link_to().
+
+        Frames that are on their way already arrive as they would have.
 
         Args:
             direction: 0 from the first end to the second, 1 back, None both.
-            settings: what to change; the others stay.
+            settings: what to change; the others stay.  Of loss_pct and loss_model the one
+                that was set last counts.
+
+        Raises:
+            ValueError, TypeError: a value is out of range, or there is no such setting;
+                nothing has changed then.
         """
+        if direction not in (None, 0, 1):
+            raise ValueError(
+                f"A link has the directions 0 (from its first kernel) and 1, not {direction}."
+            )
+        configs = type(self._configs).from_buffer_copy(self._configs)
         for way in (0, 1) if direction is None else (direction,):
-            configure(self._configs[way], settings)
-            _require(self._library.plh_link_configure(self.handle, way, byref(self._configs[way])))
+            configure(configs[way], settings)
+        self._check(configs)
+        _require(self._library.plh_link_configure(self.handle, byref(configs)))
+        self._configs = configs
 
     def stats(self, direction: int = 0) -> LinkStats:
         """Counters of one direction: 0 from the first end to the second, 1 back."""
@@ -201,23 +213,35 @@ class Link:
         _require(self._library.plh_link_stats(self.handle, direction, byref(stats)))
         return LinkStats(*(getattr(stats, name) for name in LinkStats.__dataclass_fields__))
 
-    def capture(
-        self, path: str | os.PathLike[str] | None, *, end: int = 0, snaplen: int = 0
-    ) -> None:
-        """Write what crosses one end to a pcapng file, see Device.capture(); None: stop."""
-        self.ends[end].device.capture(path, snaplen)
+    def capture(self, path: str | os.PathLike[str], snaplen: int = 0) -> Capture:
+        """Write what crosses the link to a pcapng file, until the capture is closed.
+
+        Each frame is written once, when it is sent, on the interface of the end that sends it.
+        Comments tell of what befalls it: "corrupted", "duplicate", "dropped: loss",
+        "dropped: queue full", "dropped: no receive buffer", "dropped: link down".  A frame
+        that is lost later, on its way or at its end, is written once more then, on the
+        interface of the end that it was for.
+
+        Args:
+            path: file of the host; replaced.
+            snaplen: bytes of each frame to keep, 0 for all.
+
+        Raises:
+            PylibosError: the file cannot be written.
+        """
+        return _capture.start(self.ends[0].kernel.world, path, snaplen, self)
 
     def close(self) -> None:
-        """Remove the cable and both devices."""
+        """Remove the cable and both devices; what is on its way is lost."""
         if self._handle is None:
             return
-        handle = self.handle
+        handle, self._handle = self._handle, None
         for end in self.ends:
             hooks = end.kernel._machine.at_close
-            hooks.remove(self._forget)
-            hooks.remove(end.device._forget)
-            end.device._forget()
-        self._forget()
+            hooks.remove(self._kernel_halted)
+            if end.device._handle is not None:
+                hooks.remove(end.device._forget)
+                end.device._forget()
         self._library.plh_link_destroy(handle)
 
     def __repr__(self) -> str:

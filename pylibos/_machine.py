@@ -27,6 +27,8 @@ from pylibos._places import Places
 
 if TYPE_CHECKING:
     from pylibos._caller import Caller
+    from pylibos._capture import Capture
+    from pylibos._device import Device
     from pylibos._world import World
 
 LOG_BYTES = 256 * 1024
@@ -43,6 +45,8 @@ class Machine:
         spawner: struct ll_task of process 1, which never blocks: it makes the other tasks.
         lock: held while the spawner makes a call.
         at_close: called before the kernel goes.
+        devices: those that the host added, in their order.
+        captures: they take devices that are added.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class Machine:
         self.callbacks.on_error = self.callback_failed
         self.callers: WeakSet[Caller] = WeakSet()
         self.at_close: list[Callable[[], None]] = []
+        self.devices: list[Device] = []
+        self.captures: list[Capture] = []
         self.handle: int | None = None
         self._last_log = ""
         config = _abi.plh_kernel_config()

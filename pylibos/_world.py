@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from ctypes import byref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, runtime_checkable
@@ -19,6 +20,7 @@ from pylibos._library import host, last_error
 from pylibos._program import Program
 
 if TYPE_CHECKING:
+    from pylibos._capture import Capture
     from pylibos._machine import Machine
 
 P = ParamSpec("P")
@@ -111,6 +113,7 @@ class World:
         self._library.plh_world_set_slice(self.handle, SLICE_NS)
         self._callbacks.on_error = self._callback_failed
         self.machines: list[Machine] = []
+        self.captures: list[Capture] = []
         self.hosts: dict[str, list[str]] = {}
         self.hub = Hub(self)
 
@@ -220,14 +223,21 @@ class World:
             machine.callbacks.raise_error()
 
     def close(self) -> None:
-        """Halt all kernels of this world and free it.  Closing twice is fine."""
+        """Halt all kernels of this world, close its captures and free it; twice is fine.
+
+        Raises:
+            PylibosError: a capture is incomplete.
+        """
         if self.handle is None:
             return
         for machine in list(self.machines):
             machine.close()
         self.hub.close()
-        handle, self.handle = self.handle, None
-        self._library.plh_world_destroy(handle)
+        with ExitStack() as stack:
+            stack.callback(self._library.plh_world_destroy, self.handle)
+            for capture in self.captures:
+                stack.callback(capture.close)
+            self.handle = None
 
     def __enter__(self) -> World:
         return self

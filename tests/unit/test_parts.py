@@ -13,7 +13,8 @@ import pylibos
 from pylibos import _arguments, _dmesg, _report
 from pylibos._ancillary import pack_control, unpack_control
 from pylibos._callbacks import Callbacks
-from pylibos._link import configure, parse_subnets
+from pylibos._link import parse_subnets
+from pylibos._link_settings import configure
 from pylibos._places import Places
 from pylibos._sysctl import path_of
 

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The rate of a link to the nanosecond, and the queue in front of it to the packet and byte."""
+
+from __future__ import annotations
+
+import pytest
+from pcapng import read
+from quiet_link import HEADERS, quiet_pair
+
+MS = 1_000_000
+
+
+def arrivals(pair, path, count, size):
+    """Send a burst; when each frame arrives, from the burst on in ns."""
+    with pair.link.ends[1].device.capture(path):
+        start = pair.a.now_ns
+        pair.send(count, size)
+        pair.received()
+    return [packet.time_ns - start for packet in read(path).packets]
+
+
+@pytest.mark.parametrize("rate_mbit", [0.3, 10, 97.654321, 1000])
+@pytest.mark.parametrize("size", [4, 1000])
+def test_frames_leave_at_the_rate_to_the_nanosecond(boot, tmp_path, rate_mbit, size):
+    with quiet_pair(boot, rate_mbit=rate_mbit, delay_ms=3) as pair:
+        times = arrivals(pair, tmp_path / "b", 30, size)
+    bits, bps = (size + HEADERS) * 8, round(rate_mbit * 10**6)
+    assert times == [
+        3 * MS + number * bits * 10**9 // bps
+        for number in range(1, 31)
+        if number * bits * 10**9 // bps < 10**9 - 3 * MS
+    ]
+
+
+def test_queue_holds_so_many_packets_besides_the_one_on_the_wire(boot):
+    with quiet_pair(boot, rate_mbit=1, queue_packets=10) as pair:
+        assert pair.exchange(50, 100) == list(range(11))
+        assert pair.link.stats(0).queue_drops == 39
+
+
+def test_queue_holds_so_many_bytes_besides_the_packet_on_the_wire(boot):
+    frame = 1000 + HEADERS
+    with quiet_pair(boot, rate_mbit=1, queue_bytes=4 * frame) as pair:
+        assert pair.exchange(50, 1000) == list(range(5))
+        assert pair.link.stats(0).queue_drops == 45
+        pair.link.set(queue_bytes=4 * frame - 1)
+        assert pair.exchange(50, 1000) == list(range(4))
+        # A packet that is small enough still fits behind large ones.
+        pair.send(10, 1000)
+        pair.send(1, 1)
+        assert pair.received() == [0, 1, 2, 3, 0]
+
+
+def test_queue_drains_at_the_rate(boot):
+    frame = 1000 + HEADERS
+    with quiet_pair(boot, rate_mbit=8 * frame / 1000, queue_packets=5) as pair:  # 1 ms a frame
+        pair.send(20, 1000)
+        assert pair.link.stats(0).queue_drops == 14
+        pair.a.world.run_for(2 * MS)
+        pair.send(20, 1000)
+        assert pair.link.stats(0).queue_drops == 14 + 18
+        assert len(pair.received()) == 8
+
+
+def test_shorter_queue_is_full_until_it_has_drained(boot):
+    with quiet_pair(boot, rate_mbit=1, queue_packets=10) as pair:
+        pair.send(11, 100)
+        pair.link.set(queue_packets=4)
+        pair.send(1, 100)
+        assert pair.link.stats(0).queue_drops == 1
+        assert pair.received() == list(range(11))
+        assert pair.exchange(11, 100) == list(range(5))
+
+
+def test_queue_is_empty_after_the_cable_was_pulled(boot):
+    with quiet_pair(boot, rate_mbit=1, queue_packets=10) as pair:
+        pair.send(11, 100)
+        pair.link.down()
+        pair.link.up()
+        assert pair.exchange(11, 100) == list(range(11))
+        assert pair.link.stats(0).down_drops == 11
+
+
+def test_rate_that_is_lifted_keeps_the_order(boot):
+    with quiet_pair(boot, rate_mbit=1) as pair:
+        pair.send(10, 100)
+        pair.link.set(rate_mbit=0)
+        pair.send(10, 100)
+        assert pair.received() == [*range(10), *range(10)]
+
+
+def test_duplicates_take_their_share_of_the_rate(boot, tmp_path):
+    bits = (100 + HEADERS) * 8
+    with quiet_pair(boot, rate_mbit=1, duplicate_pct=100) as pair:
+        times = arrivals(pair, tmp_path / "b", 5, 100)
+    assert times == [number * bits * 1000 for number in range(1, 11)]
+
+
+def test_rate_counts_segments_with_their_headers(boot):
+    """A whole TCP segment takes as long as its packets would."""
+    durations = []
+    for offload in (True, None):
+        with quiet_pair(boot) as pair:
+            a, b = pair.a, pair.b
+            a.link_to(b, subnet="10.0.9.0/24", rate_mbit=10, offload=offload)
+            with b.create_server(("10.0.9.2", 80)) as server:
+                with a.create_connection(("10.0.9.2", 80)) as conn:
+                    peer, _ = server.accept()
+                    start = a.now_ns
+                    conn.sendall(bytes(100_000))
+                    received = 0
+                    while received < 100_000:
+                        received += len(peer.recv(1 << 16))
+                    durations.append(a.now_ns - start)
+                    peer.close()
+    # 100,000 bytes in 70 packets of at most 1,448, with 66 bytes of headers each.
+    least = (100_000 + 70 * 66) * 8 * 100
+    assert all(least <= duration <= least * 1.02 for duration in durations)
