@@ -42,6 +42,7 @@ from pylibos._program import Program
 from pylibos._select import Epoll, KernelSelector, Poll
 from pylibos._socket import Socket
 from pylibos._sysctl import Sysctl
+from pylibos._tls import TlsSocket
 from pylibos._world import Clock, World
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "TapDevice",
     "Task",
     "ThreadError",
+    "TlsSocket",
     "WaitingTask",
     "World",
     "boot",

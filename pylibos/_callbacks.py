@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pylibos._host_context import GUEST, on_the_host
+
 
 def callback_type(structure: Any, member: str) -> Any:
     """The CFUNCTYPE of a member of a ctypes structure."""
@@ -37,7 +39,11 @@ class Callbacks:
 
         def guarded(*args: Any) -> Any:
             try:
-                return function(*args)
+                if GUEST.get() is None:
+                    return function(*args)
+                # Called in the middle of a call of a program: what it asks for is the host's.
+                with on_the_host():
+                    return function(*args)
             except BaseException as error:  # everything must be kept for the caller
                 if self._error is None:
                     self._error = error

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from pylibos import _host, _resolve
 from pylibos._asyncio import AsyncioCalls, is_async, program_of
 from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, Caller, create_task
 from pylibos._file_calls import FileCalls
+from pylibos._host_time import ProcessClock
 from pylibos._machine import Machine
 from pylibos._program import Program
 from pylibos._select import WaitCalls
@@ -59,6 +62,11 @@ class Process(AsyncioCalls, SocketCalls, FileCalls, WaitCalls, Caller):
         """Numeric addresses of a host name in its world, see World.hosts."""
         return self._machine.world.hosts.get(name, [])
 
+    def known_names(self, address: str) -> list[str]:
+        """Host names of a numeric address in its world."""
+        hosts = [*self._machine.world.hosts.items(), *_resolve.LOOPBACK.items()]
+        return [name for name, addresses in hosts if address in addresses]
+
     def sleep(self, seconds: float) -> None:
         """Sleep on the kernel's clock."""
         self._machine.world.sleep(seconds)
@@ -76,11 +84,27 @@ class Process(AsyncioCalls, SocketCalls, FileCalls, WaitCalls, Caller):
     def spawn(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Program[Any]:
         """Start a function as a program; see World.spawn().
 
+        Inside it the functions of ``time`` follow this kernel's clocks; see docs/programs.md.
         A coroutine function (``async def``) runs on a KernelEventLoop of its own in this kernel.
         """
         if is_async(function):
             function = program_of(self, function)
-        return self._machine.world.spawn(function, *args, **kwargs)
+        program = self._machine.world.hub.spawn(function, args, kwargs)
+        _host.admit(program, ProcessClock(self), self)
+        return program
+
+    def as_host(self) -> AbstractContextManager[None]:
+        """Let unmodified Python code use this process as if it were the host.
+
+            with kernel.as_host():
+                urllib.request.urlopen("http://10.0.0.2/")
+
+        In the running thread or program, and in nobody else's, sockets, select, selectors,
+        ssl, the functions of time, and new threads and locks are those of this process.
+        Blocks may be nested; programs and threads started in one are in one of their own
+        kernel.  See docs/programs.md.
+        """
+        return _host.as_host(self)
 
     def task(self, *, share_files: bool = True, namespaces: Iterable[str] = ()) -> Task:
         """Make another Linux process, a child of this one.

@@ -8,6 +8,7 @@ the names that its world knows (``World.hosts``) are all there is.  Others are r
 from __future__ import annotations
 
 import socket
+from socket import getnameinfo as _host_getnameinfo
 from typing import Any, Protocol
 
 LOOPBACK = {
@@ -200,7 +201,7 @@ def getnameinfo(
     """
     # Both numbers are the host's to print; only names are the world's.
     numeric = flags | socket.NI_NUMERICHOST
-    host, service = socket.getnameinfo(sockaddr, numeric & ~socket.NI_NAMEREQD)
+    host, service = _host_getnameinfo(sockaddr, numeric & ~socket.NI_NAMEREQD)
     if not flags & socket.NI_NUMERICHOST:
         for name, addresses in hosts.items():
             if host in addresses:

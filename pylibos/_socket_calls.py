@@ -10,8 +10,8 @@ import struct
 from ctypes import addressof, c_int
 from typing import TYPE_CHECKING, Any, cast
 
-from pylibos import _resolve
 from pylibos._caller import fail
+from pylibos._name_calls import NameCalls
 from pylibos._socket import Socket
 from pylibos._syscalls import NUMBERS
 
@@ -24,7 +24,7 @@ _IFREQ = struct.Struct("=16si20x")
 _GLOBAL_TIMEOUT: Any = object()
 
 
-class SocketCalls:
+class SocketCalls(NameCalls):
     """Mixin of Process."""
 
     @property
@@ -158,36 +158,6 @@ class SocketCalls:
         except OSError:
             return False
         return True
-
-    def getaddrinfo(
-        self,
-        host: str | bytes | None,
-        port: str | bytes | int | None,
-        family: int = 0,
-        type: int = 0,  # noqa: A002
-        proto: int = 0,
-        flags: int = 0,
-    ) -> list[tuple[Any, Any, int, str, tuple[Any, ...]]]:
-        """Resolve a numeric address or a name of this world, as socket.getaddrinfo().
-
-        Raises:
-            socket.gaierror: a name that is not known; there is no name server in a kernel.
-        """
-        return _resolve.getaddrinfo(host, port, family, type, proto, flags, self._self)
-
-    def getnameinfo(self, sockaddr: tuple[Any, ...], flags: int = 0) -> tuple[str, str]:
-        """Find host and service name of an address of this world, as socket.getnameinfo().
-
-        Raises:
-            socket.gaierror: NI_NAMEREQD asks for a name, and there is none.
-        """
-        return _resolve.getnameinfo(sockaddr, flags, self._self.world.hosts)
-
-    def gethostname(self) -> str:
-        """Host name of the process's uts namespace."""
-        buffer = bytearray(6 * 65)
-        self._self.syscall("uname", buffer)
-        return bytes(buffer[65:130]).partition(b"\0")[0].decode()
 
     def if_nametoindex(self, name: str | bytes) -> int:
         """Index of a network interface.

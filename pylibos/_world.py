@@ -11,10 +11,11 @@ from ctypes import byref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
-from pylibos import _abi
+from pylibos import _abi, _host
 from pylibos._asyncio import is_async
 from pylibos._callbacks import Callbacks, callback_type
 from pylibos._errors import PylibosError
+from pylibos._host_time import WorldClock
 from pylibos._hub import SLICE_NS, Hub
 from pylibos._library import host, last_error
 from pylibos._program import Program
@@ -203,7 +204,9 @@ class World:
                 f"{function!r} is a coroutine function, and needs a kernel whose event loop runs "
                 "it: use spawn() of a kernel, or trio_run()."
             )
-        return self.hub.spawn(function, args, kwargs)
+        program = self.hub.spawn(function, args, kwargs)
+        _host.admit(program, WorldClock(self), None)
+        return program
 
     def wake(self) -> None:
         """Make a thread that waits in this world look again; from any thread or handler."""
