@@ -84,8 +84,15 @@ def _run(thread: threading.Thread) -> None:
         thread.run()
     except GreenletExit:
         raise
-    except BaseException:
-        threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), thread)))
+    except BaseException as error:
+        if not _is_being_killed(error):
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), thread)))
+
+
+def _is_being_killed(error: BaseException) -> bool:
+    """Whether an error is one of clearing up after GreenletExit, in a kernel that is gone."""
+    context = error.__context__
+    return isinstance(context, GreenletExit) or (context is not None and _is_being_killed(context))
 
 
 def _start(process: Process, thread: Any) -> None:

@@ -29,18 +29,42 @@ _REALTIME, _MONOTONIC = time.CLOCK_REALTIME, time.CLOCK_MONOTONIC
 # Computing takes no virtual time, so these stay the host's: they count processor time.
 _PROCESSOR_CLOCKS = frozenset({time.CLOCK_PROCESS_CPUTIME_ID, time.CLOCK_THREAD_CPUTIME_ID})
 
+# How often a program may look at one instant before it counts as waiting in a loop; and how far
+# the clock then goes on at most: doubled from 1 ns at each such time.
+_PATIENCE = 1000
+_LONGEST_STEP_NS = 1_000_000
+
 
 class WorldClock:
-    """The clock of a program that belongs to no kernel: all clocks are the world's."""
+    """The clock of a program that belongs to no kernel: all clocks are the world's.
+
+    Virtual time stands still while a program computes, so one that does nothing but look at
+    the clock would do so for ever.  Many looks at one instant are taken for waiting.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._seen_ns = 0
+        self._looks = 0
+        self._step_ns = 1
 
     def read_ns(self, clock: int) -> int:
-        """The world's clock; once the world is closed, the host's."""
+        """A clock, in ns; once the world is closed, the host's."""
         if clock in _PROCESSOR_CLOCKS or self._world.handle is None:
             return clock_gettime_ns(clock)
-        return self._world.now_ns
+        now_ns = self._world.now_ns
+        if now_ns != self._seen_ns:
+            self._seen_ns, self._looks, self._step_ns = now_ns, 0, 1
+        self._looks += 1
+        if self._looks > _PATIENCE and self._world.virtual:
+            self._world.hub.run_until(now_ns + self._step_ns)
+            now_ns = self._world.now_ns
+            self._seen_ns, self._looks = now_ns, 0
+            self._step_ns = min(2 * self._step_ns, _LONGEST_STEP_NS)
+        return self._read_ns(clock, now_ns)
+
+    def _read_ns(self, clock: int, now_ns: int) -> int:  # noqa: ARG002
+        return now_ns
 
     def sleep(self, seconds: float) -> None:
         """Sleep in the world."""
@@ -59,22 +83,19 @@ class ProcessClock(WorldClock):
         # What a clock was ahead of the world's when it was last read.
         self._ahead_ns: dict[int, int] = {}
 
-    def read_ns(self, clock: int) -> int:
+    def _read_ns(self, clock: int, now_ns: int) -> int:
         """clock_gettime(2); goes on with the world's clock when the kernel is gone."""
-        if clock in _PROCESSOR_CLOCKS:
-            return clock_gettime_ns(clock)
         words = (c_int64 * 2)()
         try:
             result = self._process.call(_CLOCK_GETTIME, clock, addressof(words))
         except (PylibosError, ProcessLookupError):
             # Programs that are being ended look at the time, too: that never fails.
-            ahead_ns = self._ahead_ns.get(clock, 0) if self._world.handle is not None else 0
-            return super().read_ns(clock) + ahead_ns
+            return now_ns + self._ahead_ns.get(clock, 0)
         if result < 0:
             raise fail(result)
-        now = words[0] * 1_000_000_000 + words[1]
-        self._ahead_ns[clock] = now - self._world.now_ns
-        return now
+        read_ns = words[0] * 1_000_000_000 + words[1]
+        self._ahead_ns[clock] = read_ns - now_ns
+        return read_ns
 
 
 def _seconds(clock: int) -> Any:

@@ -7,7 +7,9 @@ it all builds that are there count.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,3 +141,33 @@ def pair(
         a, b = boot(world=world, name="a"), boot(world=world, name="b")
         link = a.link_to(b, subnet=["10.0.0.0/24", "fd00::/64"], delay_ms=10)
         yield a, b, link
+
+
+def _sockets_of_the_host() -> list[str]:
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(link.readlink()))
+    return sorted(name for name in found if name.startswith(("socket:", "anon_inode:")))
+
+
+@pytest.fixture
+def nodes(
+    boot: Callable[..., pylibos.Kernel],
+) -> Iterator[tuple[pylibos.Kernel, pylibos.Kernel]]:
+    """Kernels named a and b, 10 ms apart, whose neighbours know each other.
+
+    Afterwards no descriptor may be left open in them, and none was opened on the host.
+    """
+    with pylibos.World(seed=1) as world:
+        a, b = boot(world=world, name="a"), boot(world=world, name="b")
+        a.link_to(b, subnet=["10.0.0.0/24", "fd00::/64"], delay_ms=10)
+        world.hosts.update(a=["10.0.0.1", "fd00::1"], b=["10.0.0.2", "fd00::2"])
+        world.run_for(5_000_000_000)  # until the IPv6 addresses are known to be unique
+        for family, address in ((socket.AF_INET, "10.0.0.2"), (socket.AF_INET6, "fd00::2")):
+            with a.socket(family) as probe, pytest.raises(ConnectionRefusedError):
+                probe.connect((address, 9))
+        before = _sockets_of_the_host(), [kernel.listdir("/proc/self/fd") for kernel in (a, b)]
+        yield a, b
+        after = _sockets_of_the_host(), [kernel.listdir("/proc/self/fd") for kernel in (a, b)]
+        assert after == before, "descriptors left open"
