@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Topologies and traffic that several protocol tests share."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pylibos
+
+MS = 10**6
+SECOND = 10**9
+FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+def chain(net: pylibos.Network, names: str, **settings: Any) -> list[pylibos.Node]:
+    """Nodes in a row, with links of both families and routes between them."""
+    nodes = [net.node(name) for name in names]
+    for first, second in itertools.pairwise(nodes):
+        net.link(first, second, **settings)
+    net.route_all()
+    return nodes
+
+
+def ip_of(node: pylibos.Node, version: int) -> str:
+    """Its first address of a version of IP."""
+    return node.ip if version == 4 else node.ip6
+
+
+def round_trip_ns(
+    net: pylibos.Network,
+    client: pylibos.Process,
+    server: pylibos.Process,
+    address: str,
+    size: int = 100,
+    source: str | None = None,
+) -> int:
+    """Time of a datagram and its echo; neighbours and tunnels are warmed up by another one."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
+    def answer() -> None:
+        for _ in range(2):
+            data, peer = there.recvfrom(70000)
+            there.sendto(data, peer)
+
+    with server.socket(family, socket.SOCK_DGRAM) as there:
+        there.bind((address, 7))
+        server.spawn(answer)
+        with client.socket(family, socket.SOCK_DGRAM) as here:
+            here.settimeout(10)
+            if source:
+                here.bind((source, 0))
+            for _ in range(2):
+                before = net.now_ns
+                here.sendto(b"x" * size, (address, 7))
+                assert here.recv(70000) == b"x" * size
+            return net.now_ns - before
+
+
+def receive_all(sock: pylibos.Socket) -> bytes:
+    """Read a stream to its end."""
+    parts = []
+    while part := sock.recv(1 << 18):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def pattern(size: int) -> bytes:
+    """Bytes in which no two places look alike."""
+    return hashlib.shake_128(b"pylibos").digest(size)
+
+
+def repeats(
+    build: Any, tmp_path: Path, scenario: Callable[[pylibos.Network, Path], None], seed: int = 7
+) -> bool:
+    """Whether a scenario, which captures into the path it is given, gives the same bytes twice."""
+    digests = []
+    for run in range(2):
+        path = tmp_path / f"{run}.pcapng"
+        with pylibos.Network(seed=seed, **build.options) as net:
+            scenario(net, path)
+        data = path.read_bytes()
+        assert len(data) > 1000, "the capture holds no traffic"
+        digests.append(hashlib.sha256(data).hexdigest())
+    return digests[0] == digests[1]
+
+
+def counters(process: pylibos.Process) -> dict[str, int]:
+    """The kernel's counters by name ("TcpRetransSegs", "MPTcpExtMPJoinSynTx", "Ip6InReceives")."""
+    found = {}
+    for path in ("/proc/net/snmp", "/proc/net/netstat"):
+        lines = process.read_text(path).splitlines()
+        for names, values in zip(lines[::2], lines[1::2], strict=True):
+            prefix, *keys = names.replace(":", "").split()
+            found.update(
+                {prefix + key: int(v) for key, v in zip(keys, values.split()[1:], strict=True)}
+            )
+    for line in process.read_text("/proc/net/snmp6").splitlines():
+        key, value = line.split()
+        found[key] = int(value)
+    return found
