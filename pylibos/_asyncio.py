@@ -12,7 +12,7 @@ import functools
 import inspect
 import itertools
 import math
-import threading
+from _thread import get_ident  # the host's, also inside as_host()
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -54,7 +54,7 @@ class KernelEventLoop(_asyncio_sockets.SocketMethods, asyncio.SelectorEventLoop)
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._owner = threading.get_ident()
+        self._owner = get_ident()
         self._executing: dict[asyncio.Future[Any], Program[None]] = {}
         self._numbers = itertools.count(1)
         super().__init__(process.selector())
@@ -96,7 +96,7 @@ class KernelEventLoop(_asyncio_sockets.SocketMethods, asyncio.SelectorEventLoop)
         """What its tasks wait for, for a DeadlockError."""
         tasks = sorted(asyncio.all_tasks(self), key=hash)
         return [
-            f"asyncio task {task.get_name()} on {self._process!r}: {place(task.get_coro())}"
+            f"asyncio task {task.get_name()} of {self._process!r} waits in {place(task.get_coro())}"
             for task in tasks
         ]
 
@@ -125,7 +125,7 @@ class KernelEventLoop(_asyncio_sockets.SocketMethods, asyncio.SelectorEventLoop)
         Raises:
             ThreadError: another thread, and the clock is virtual.
         """
-        if threading.get_ident() != self._owner and self._process.world.virtual:
+        if get_ident() != self._owner and self._process.world.virtual:
             raise ThreadError(
                 "A thread of the host has no place in virtual time: when its call comes would "
                 "depend on chance. Let the function run by loop.run_in_executor(None, ...), "

@@ -17,6 +17,7 @@ from pylibos._machine import Machine
 from pylibos._program import Program
 from pylibos._select import WaitCalls
 from pylibos._socket_calls import SocketCalls
+from pylibos._trio import TrioCalls
 
 if TYPE_CHECKING:
     from pylibos._world import World
@@ -36,7 +37,7 @@ NAMESPACES = {
 }
 
 
-class Process(AsyncioCalls, SocketCalls, FileCalls, WaitCalls, Caller):
+class Process(AsyncioCalls, TrioCalls, SocketCalls, FileCalls, WaitCalls, Caller):
     """A Linux process: a descriptor table, credentials, namespaces, and calls on them."""
 
     def __init__(self, machine: Machine, leader: int) -> None:

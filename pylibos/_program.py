@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from greenlet import GreenletExit, greenlet
@@ -73,6 +73,14 @@ class Program(Generic[T]):
         if self.error is not None:
             raise self.error
         return self._value  # type: ignore[return-value]
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        """Do what result() does in a coroutine, on asyncio or trio: other tasks go on."""
+        if not self.done:
+            from pylibos._awaiting import ended
+
+            yield from ended(self).__await__()
+        return self.result()
 
     def kill(self) -> None:
         """End it: its blocked call is interrupted and GreenletExit raised in it."""

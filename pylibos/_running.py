@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from asyncio import Task, _get_running_loop, _set_running_loop, current_task
 from asyncio.tasks import _enter_task, _leave_task
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 
@@ -47,14 +47,17 @@ def leave(switch: Callable[[], Any]) -> None:
             _enter_task(loop, task)  # type: ignore[arg-type]
 
 
-def place(coroutine: Coroutine[Any, Any, Any] | Any) -> str:
-    """Where a coroutine waits: its own name, and the innermost function with file and line."""
-    name = getattr(coroutine, "__qualname__", repr(coroutine))
-    inner, frame = coroutine, getattr(coroutine, "cr_frame", None)
-    while inner is not None:
-        frame = getattr(inner, "cr_frame", None) or frame
-        inner = getattr(inner, "cr_await", None)
-    if frame is None:
-        return name
-    code = frame.f_code
-    return f"{name}, in {code.co_name}() at {code.co_filename}:{frame.f_lineno}"
+def place(coroutine: Any) -> str:
+    """Where a coroutine waits: the innermost function of it that is the user's."""
+    found = None
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is not None:
+            package = frame.f_globals.get("__name__", "").partition(".")[0]
+            if found is None or package not in ("asyncio", "trio", "pylibos"):
+                found = frame
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+    if found is None:
+        return "not started, or just ended"
+    code = found.f_code
+    return f"{code.co_name}() at {code.co_filename}:{found.f_lineno}"

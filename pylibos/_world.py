@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from ctypes import byref
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, runtime_checkable
 
-from pylibos import _abi, _host
+from pylibos import _abi, _host, _trio
 from pylibos._asyncio import is_async
 from pylibos._callbacks import Callbacks, callback_type
 from pylibos._errors import PylibosError
@@ -207,6 +207,30 @@ class World:
         program = self.hub.spawn(function, args, kwargs)
         _host.admit(program, WorldClock(self), None)
         return program
+
+    def trio_run(self, async_fn: Callable[..., Awaitable[T]], *args: Any, **options: Any) -> T:
+        """Run an async function as trio.run() does, with this world's clock.
+
+        While no task can run, the world does; so sleeping takes no time in a virtual world.
+        Sockets are made by ``trio.socket`` and all that rests on it inside
+        ``with kernel.as_trio():``, see there.
+
+        Args:
+            async_fn, args: what to run.
+            options: of trio.run(), but not its clock.
+
+        Returns:
+            The function's value.
+
+        Raises:
+            What the function raises, and
+            DeadlockError: nothing that its tasks wait for can ever happen; they are cancelled.
+            ProgramFailed: a spawned program failed and nobody joined it.
+            RuntimeError: trio runs in this host thread already.
+            PylibosError: trio is not installed.
+        """
+        value: T = _trio.run(self, None, async_fn, args, options)
+        return value
 
     def wake(self) -> None:
         """Make a thread that waits in this world look again; from any thread or handler."""
