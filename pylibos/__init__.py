@@ -14,6 +14,7 @@ from __future__ import annotations
 from pylibos._asyncio import KernelEventLoop
 from pylibos._boot_config import Allocator
 from pylibos._capture import Capture
+from pylibos._counters import Counters
 from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
 from pylibos._dmesg import LogRecord
 from pylibos._errors import (
@@ -37,25 +38,36 @@ from pylibos._link import Link, LinkEnd, LinkStats
 from pylibos._link_settings import GilbertElliott
 from pylibos._network import Network
 from pylibos._node import Node, Switch
+from pylibos._probe import Probe
+from pylibos._probe_row import ProbeRow
 from pylibos._process import Process, Task
 from pylibos._program import Program
+from pylibos._protocol_info import BbrInfo, DctcpInfo, MptcpInfo, SctpInfo, VegasInfo
 from pylibos._select import Epoll, KernelSelector, Poll
 from pylibos._socket import Socket
+from pylibos._socket_record import Endpoint, SocketMemory, SocketRecord, SocketTimer
+from pylibos._socket_table import SocketTable
 from pylibos._sysctl import Sysctl
+from pylibos._tcp_info import CongestionState, TcpInfo, TcpOptions, TcpState
 from pylibos._tls import TlsSocket
 from pylibos._world import Clock, World
 
 __all__ = [
     "AbiMismatch",
     "Allocator",
+    "BbrInfo",
     "BootError",
     "CallbackDevice",
     "Capture",
     "Clock",
+    "CongestionState",
+    "Counters",
+    "DctcpInfo",
     "DeadlockError",
     "Device",
     "DeviceBackend",
     "DeviceStats",
+    "Endpoint",
     "Epoll",
     "ForkedProcess",
     "GilbertElliott",
@@ -73,21 +85,33 @@ __all__ = [
     "LinkEnd",
     "LinkStats",
     "LogRecord",
+    "MptcpInfo",
     "Network",
     "Node",
     "Poll",
+    "Probe",
+    "ProbeRow",
     "Process",
     "Program",
     "ProgramFailed",
     "PylibosError",
     "RawFile",
+    "SctpInfo",
     "Socket",
+    "SocketMemory",
+    "SocketRecord",
+    "SocketTable",
+    "SocketTimer",
     "Switch",
     "Sysctl",
     "TapDevice",
     "Task",
+    "TcpInfo",
+    "TcpOptions",
+    "TcpState",
     "ThreadError",
     "TlsSocket",
+    "VegasInfo",
     "WaitingTask",
     "World",
     "boot",

@@ -27,7 +27,7 @@ from pylibos._kernel import Kernel, boot
 from pylibos._link import Link
 from pylibos._netlink import add_route
 from pylibos._socket import Socket
-from pylibos._tcp_info import counters, tcp_info
+from pylibos._tcp_info import tcp_info
 from pylibos._world import World
 
 DELAY_MS = 20
@@ -123,7 +123,7 @@ def transfer(
                     info.bytes_acked,
                     info.snd_cwnd,
                     info.total_retrans,
-                    info.rtt,
+                    info.rtt_us,
                 )
             )
             progress.update(bar, completed=result.size)
@@ -147,7 +147,7 @@ def transfer(
 def _report(console: Console, kernels: list[Kernel], result: Transfer, same: bool) -> None:
     table = Table(show_header=False)
     boots = ", ".join(f"{kernel.stats().boot_wall_ns / 1e6:.1f} ms" for kernel in kernels)
-    nstat = counters(kernels[0])
+    nstat = kernels[0].counters()
     seconds = result.virtual_ns / 1e9
     table.add_row("kernel", f"Linux {kernels[0].release} ({kernels[0].image.profile})")
     table.add_row("boot times", boots)

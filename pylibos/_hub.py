@@ -24,6 +24,7 @@ from pylibos._errors import ProgramFailed, ThreadError
 from pylibos._program import Program, ProgramGreenlet
 from pylibos._report import deadlock
 from pylibos._running import leave
+from pylibos._ticker import Tickers
 
 if TYPE_CHECKING:
     from pylibos._machine import Machine
@@ -68,6 +69,9 @@ class Hub:
         self.greenlet: greenlet | None = None
         # Tell what event loops wait for, line by line, in a report of a deadlock.
         self.reporters: list[Callable[[], list[str]]] = []
+        self.tickers = Tickers(world)
+        # Called whenever the world has run for a while; shows progress.
+        self.watcher: Callable[[], None] | None = None
 
     # --- Programs ---
 
@@ -287,11 +291,23 @@ class Hub:
     def _step(self) -> None:
         """Run the world until some call ends, a timer is due, or the budget is used up."""
         handle, library = self._world.open_handle, self._library
-        until = self.next_timer_ns()
-        status = library.plh_world_run(handle, until, SLICE_NS, 1)
-        while task := library.plh_world_next_done(handle):
-            if waiter := self._calls.pop(task, None):
-                self._wake(waiter)
+        until = stop = self.next_timer_ns()
+        woken = False
+        if self.tickers:
+            # What can run at this very time goes first: looking must not change the order.
+            status = library.plh_world_run(handle, self._world.now_ns, SLICE_NS, 1)
+            woken = self._take_done()
+        if not woken:
+            if self.tickers:
+                stop = self.tickers.before(until)
+            status = library.plh_world_run(handle, stop, SLICE_NS, 1)
+            woken = self._take_done()
+            if self.tickers:
+                self.tickers.after(idle=status == _abi.PLH_OK and stop == until and not woken)
+        if status == _abi.PLH_OK and stop != until:
+            status = _abi.PLH_PENDING
+        if self.watcher is not None:
+            self.watcher()
         while self._timers and self._timers[0][0] <= self._world.now_ns:
             waiter = heapq.heappop(self._timers)[2]
             if not waiter.ready:
@@ -305,6 +321,16 @@ class Hub:
             _check_signals()
         elif status in (_abi.PLH_BUSY, _abi.PLH_FORKED, _abi.PLH_ERROR):
             self._world.machines[0].fail(status)
+
+    def _take_done(self) -> bool:
+        """Wake those whose calls have ended; return whether there were any."""
+        handle, library = self._world.open_handle, self._library
+        woken = False
+        while task := library.plh_world_next_done(handle):
+            woken = True
+            if waiter := self._calls.pop(task, None):
+                self._wake(waiter)
+        return woken
 
     def _stuck(self, status: int) -> bool:
         """Whether nothing will ever become ready; kernels may chatter for ever all the same."""
@@ -331,6 +357,7 @@ class Hub:
                 self.kill(owner.program)
 
     def close(self) -> None:
-        """Kill all programs."""
+        """Kill all programs, stop all tickers."""
+        self.tickers.close()
         for program in list(self._programs):
             self.kill(program)

@@ -15,6 +15,7 @@ from pylibos._file_calls import FileCalls
 from pylibos._host_time import ProcessClock
 from pylibos._machine import Machine
 from pylibos._program import Program
+from pylibos._seeing import Seeing
 from pylibos._select import WaitCalls
 from pylibos._socket_calls import SocketCalls
 from pylibos._trio import TrioCalls
@@ -37,7 +38,7 @@ NAMESPACES = {
 }
 
 
-class Process(AsyncioCalls, TrioCalls, SocketCalls, FileCalls, WaitCalls, Caller):
+class Process(AsyncioCalls, TrioCalls, SocketCalls, FileCalls, WaitCalls, Seeing, Caller):
     """A Linux process: a descriptor table, credentials, namespaces, and calls on them."""
 
     def __init__(self, machine: Machine, leader: int) -> None:

@@ -27,6 +27,7 @@ from pylibos._errors import KernelDead
 from pylibos._socket_files import Files
 from pylibos._socket_transfer import Transfer
 from pylibos._syscalls import NUMBERS
+from pylibos._tcp_info import TcpInfo, tcp_info
 
 if TYPE_CHECKING:
     from pylibos._process import Process
@@ -328,6 +329,14 @@ class Socket(Files, Transfer, socket.socket):
     def getpeername(self) -> Any:
         """The address that it is connected to."""
         return self._name_of(_GETPEERNAME)
+
+    def tcp_info(self) -> TcpInfo:
+        """State of a TCP connection (TCP_INFO), typed and with units.
+
+        Raises:
+            OSError: it is no TCP socket.
+        """
+        return tcp_info(self)
 
     def get_inheritable(self) -> bool:
         """Whether an exec in the library's task would keep it."""

@@ -19,6 +19,7 @@ from pylibos._host_time import WorldClock
 from pylibos._hub import SLICE_NS, Hub
 from pylibos._library import host, last_error
 from pylibos._program import Program
+from pylibos._progress import progress_bar
 
 if TYPE_CHECKING:
     from pylibos._capture import Capture
@@ -167,18 +168,26 @@ class World:
         when = min(when, self.hub.next_timer_ns())
         return None if when == NEVER else when
 
-    def run_until(self, time_ns: int, /) -> None:
+    def run_until(self, time_ns: int, /, *, progress: bool = False) -> None:
         """Run kernels, links and programs until the clock shows time_ns.
+
+        Args:
+            time_ns: when to stop.
+            progress: show a bar with the speed, if stderr is a terminal.
 
         Raises:
             ProgramFailed: a spawned program failed and nobody joined it.
         """
-        self.hub.run_until(time_ns)
+        if progress:
+            with progress_bar(self, time_ns):
+                self.hub.run_until(time_ns)
+        else:
+            self.hub.run_until(time_ns)
         self.hub.raise_failures()
 
-    def run_for(self, duration_ns: int) -> None:
+    def run_for(self, duration_ns: int, *, progress: bool = False) -> None:
         """Run for a duration in ns; see run_until()."""
-        self.run_until(self.now_ns + duration_ns)
+        self.run_until(self.now_ns + duration_ns, progress=progress)
 
     def sleep(self, seconds: float) -> None:
         """Sleep on this world's clock, as time.sleep() does on the host's."""

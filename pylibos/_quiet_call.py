@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""System calls that leave no trace in a run, for probes.
+
+They are made on the Linux task that a process's threads are cloned from.  It makes no calls
+otherwise, so no thread is made for them and no process number used up.
+"""
+
+from __future__ import annotations
+
+import errno
+from ctypes import addressof, byref, c_int64, c_uint64
+from typing import TYPE_CHECKING
+
+from pylibos import _abi
+
+if TYPE_CHECKING:
+    from pylibos._process import Process
+
+
+class QuietCalls:
+    """Makes calls that do not block for a process."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self._args = (c_uint64 * 6)()
+        self._result = c_int64()
+
+    def call6(self, nr: int, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
+        """Make a system call with six numbers; return the result or -errno.
+
+        A call that would block is -EAGAIN; one of a kernel or task that is gone -ESRCH.
+        """
+        machine = self.process._machine
+        if machine.handle is None:
+            return -errno.ESRCH
+        self._args[:] = [a, b, c, d, e, f]
+        task = self.process._leader
+        with machine.lock:
+            status = machine.library.plh_submit(
+                machine.handle, task, nr, addressof(self._args), byref(self._result)
+            )
+            if status == _abi.PLH_PENDING:
+                machine.library.plh_interrupt(machine.handle, task, byref(self._result))
+                return -errno.EAGAIN
+        return -errno.ESRCH if status else self._result.value
