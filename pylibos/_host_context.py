@@ -155,9 +155,11 @@ class Patches:
         for owner, name, make in self._targets():
             before = vars(owner).get(name, _MISSING)
             if isinstance(before, Dispatcher):
-                continue  # grabbed while another one used it: it works as it is
-            new = make(getattr(owner, name))
-            setattr(owner, name, new)
+                # Left over: a module was imported meanwhile, or somebody put it back later.
+                before, new = before._real, before
+            else:
+                new = make(getattr(owner, name))
+                setattr(owner, name, new)
             self._placed.append((owner, name, before, new))
 
     def _remove(self) -> None:

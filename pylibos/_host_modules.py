@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``socket``, ``select``, ``selectors`` and ``ssl`` inside as_host(): the kernel's.
+"""``socket``, ``select``, ``selectors``, ``ssl``, ``asyncio`` inside as_host(): the kernel's.
 
 Where the module's own Python code can do the work it does: create_connection(),
 create_server(), getfqdn() and all of ``selectors`` run unchanged on what is replaced here. So do
@@ -9,6 +9,8 @@ copies of them that a library took long before (``from socket import socket``).
 from __future__ import annotations
 
 import _socket
+import asyncio
+import asyncio.events
 import select
 import selectors
 import socket
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pylibos._asyncio import KernelEventLoop
 from pylibos._host_context import (
     Dispatcher,
     Patches,
@@ -175,6 +178,8 @@ def _targets() -> Iterator[Target]:
             yield owner, name, _host_selector
 
     yield ssl.SSLContext, "sslsocket_class", _TlsChooser
+    for place in (asyncio, asyncio.events):
+        yield place, "new_event_loop", lambda real: Dispatcher(real, KernelEventLoop)
 
 
 MODULES = Patches(_targets)

@@ -32,7 +32,7 @@ _PROCESSOR_CLOCKS = frozenset({time.CLOCK_PROCESS_CPUTIME_ID, time.CLOCK_THREAD_
 # How often a program may look at one instant before it counts as waiting in a loop; and how far
 # the clock then goes on at most: doubled from 1 ns at each such time.
 _PATIENCE = 1000
-_LONGEST_STEP_NS = 1_000_000
+_LONGEST_STEP_NS = 10_000_000
 
 
 class WorldClock:
@@ -84,7 +84,7 @@ class ProcessClock(WorldClock):
         self._ahead_ns: dict[int, int] = {}
 
     def _read_ns(self, clock: int, now_ns: int) -> int:
-        """clock_gettime(2); goes on with the world's clock when the kernel is gone."""
+        """clock_gettime(2); when the kernel is gone, go on from what it last said."""
         words = (c_int64 * 2)()
         try:
             result = self._process.call(_CLOCK_GETTIME, clock, addressof(words))

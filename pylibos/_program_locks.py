@@ -93,6 +93,8 @@ class ProgramLock:
                 waiter.granted = True
                 self._waiters.remove(waiter)
                 self._world.hub.wake(waiter)
+                if not self._world.virtual:
+                    self._world.wake()  # it may be another thread that waits
                 return
         self._locked = False
 

@@ -14,6 +14,7 @@ import functools
 import socket
 import ssl
 import weakref
+from _thread import allocate_lock
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -54,6 +55,8 @@ class Channel:
             owner=sock,
             session=session,
         )
+        # These never block anybody.
+        self._sending, self._receiving = allocate_lock(), allocate_lock()
         self._unsent = b""
         self._accepted = 0
         self._header = bytearray()
@@ -150,19 +153,28 @@ class Channel:
                 raise
 
     def _flush(self, deadline_ns: int | None) -> None:
-        """Send what OpenSSL has written."""
-        self._unsent += self._outgoing.read()
-        sock = self._owner()
-        while data := self._unsent:
-            call, fd = sock._process.call6, sock._fd
-            send = functools.partial(call, _SENDTO, fd, bytes_address(data), len(data), 0, 0, 0)
+        """Send what OpenSSL has written.
+
+        A program that reads leaves it to the one that is in the middle of sending.
+        """
+        while (self._unsent or self._outgoing.pending) and self._sending.acquire(blocking=False):
             try:
-                sent = sock._attempt(Transfer.WRITE, send, deadline_ns)
-            except BlockingIOError:
-                raise ssl.SSLWantWriteError(
-                    ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)"
-                ) from None
-            self._unsent = data[sent:]
+                while data := self._unsent + self._outgoing.read():
+                    self._unsent = data
+                    self._unsent = data[self._send(data, deadline_ns) :]
+            finally:
+                self._sending.release()
+
+    def _send(self, data: bytes, deadline_ns: int | None) -> int:
+        sock = self._owner()
+        call, fd = sock._process.call6, sock._fd
+        send = functools.partial(call, _SENDTO, fd, bytes_address(data), len(data), 0, 0, 0)
+        try:
+            return sock._attempt(Transfer.WRITE, send, deadline_ns)
+        except BlockingIOError:
+            raise ssl.SSLWantWriteError(
+                ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)"
+            ) from None
 
     def _receive(self, size: int, deadline_ns: int | None) -> bytes:
         sock = self._owner()
@@ -179,6 +191,17 @@ class Channel:
 
     def _feed(self, deadline_ns: int | None) -> None:
         """Give OpenSSL the rest of a record, or its header if it makes no sense."""
+        if not self._receiving.acquire(blocking=False):
+            raise RuntimeError(
+                "Another program or thread reads from this TLS socket; let one of them do so, "
+                "others may write meanwhile."
+            )
+        try:
+            self._feed_record(deadline_ns)
+        finally:
+            self._receiving.release()
+
+    def _feed_record(self, deadline_ns: int | None) -> None:
         while True:
             data = self._receive(self._missing or _HEADER_BYTES - len(self._header), deadline_ns)
             if not data:
