@@ -29,6 +29,7 @@ from pylibos._errors import (
     ProgramFailed,
     PylibosError,
     ThreadError,
+    TopologyError,
     WaitingTask,
 )
 from pylibos._file import RawFile
@@ -111,6 +112,7 @@ __all__ = [
     "TcpState",
     "ThreadError",
     "TlsSocket",
+    "TopologyError",
     "VegasInfo",
     "WaitingTask",
     "World",

@@ -60,6 +60,11 @@ class Capture:
         world.captures.append(self)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it still takes frames."""
+        return self._handle is not None
+
+    @property
     def handle(self) -> int:
         """The struct plh_capture; an error once it is closed."""
         if self._handle is None:

@@ -96,3 +96,7 @@ class DeadlockError(PylibosError):
 
 class ProgramFailed(PylibosError):  # noqa: N818
     """A spawned program ended with an exception that nobody asked for (``__cause__``)."""
+
+
+class TopologyError(PylibosError, ValueError):
+    """A topology file does not say what it should; the message names the file and the place."""

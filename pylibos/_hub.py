@@ -314,7 +314,6 @@ class Hub:
                 waiter.timed_out = True
                 self._wake(waiter)
         self._world.raise_callback_error()
-        self._wake_dead()
         if until == NEVER and self._stuck(status):
             raise deadlock(self._world)
         if status in (_abi.PLH_SIGNAL, _abi.PLH_PENDING):
@@ -339,15 +338,6 @@ class Hub:
         if status == _abi.PLH_PENDING and self._world.virtual:
             return self._world.now_ns - self._progress_ns > self._world.deadlock_ns
         return status == _abi.PLH_DEADLOCK
-
-    def _wake_dead(self) -> None:
-        """Wake those who wait for a kernel that has died."""
-        for machine in self._world.machines:
-            if not machine.alive():
-                for task, waiter in list(self._calls.items()):
-                    if waiter.machine is machine:
-                        del self._calls[task]
-                        self._wake(waiter)
 
     def kill_waiting(self, machine: Machine) -> None:
         """Kill the programs that wait for a call of a kernel which is about to go."""

@@ -16,7 +16,7 @@ from pylibos._capture import Capture
 from pylibos._device import Device, _require, netdev_config
 from pylibos._errors import PylibosError
 from pylibos._library import host, last_error
-from pylibos._link_settings import configure, has_chance
+from pylibos._link_settings import configure, describe, has_chance
 from pylibos._netlink import Interface, add_address
 
 if TYPE_CHECKING:
@@ -206,6 +206,16 @@ class Link:
         self._check(configs)
         _require(self._library.plh_link_configure(self.handle, byref(configs)))
         self._configs = configs
+
+    def describe(self) -> str:
+        """Say in few words what it does: one line, or one for each direction if they differ."""
+        there, back = (describe(config) for config in self._configs)
+        if there == back:
+            return there
+        first, second = (end.kernel.name for end in self.ends)
+        return (
+            f"{first} → {second}: {there or 'no delay'}\n{second} → {first}: {back or 'no delay'}"
+        )
 
     def stats(self, direction: int = 0) -> LinkStats:
         """Counters of one direction: 0 from the first end to the second, 1 back."""

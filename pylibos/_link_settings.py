@@ -24,7 +24,7 @@ _MEMBERS = {
     "reorder_pct": ("reorder", _PROBABILITY, _U32),
     "corrupt_pct": ("corrupt", _PROBABILITY, _U32),
 }
-_NAMES = (*_MEMBERS, "loss_model")
+SETTINGS = (*_MEMBERS, "loss_model")
 
 
 def _probability(name: str, pct: float) -> int:
@@ -82,7 +82,7 @@ def configure(config: Any, settings: Mapping[str, Any]) -> None:
             _set_loss_model(config, value, settings.get("loss_pct", 0))
             continue
         if key not in _MEMBERS:
-            raise TypeError(f"A link has no setting {key!r}; it has {', '.join(_NAMES)}.")
+            raise TypeError(f"A link has no setting {key!r}; it has {', '.join(SETTINGS)}.")
         member, factor, limit = _MEMBERS[key]
         if key.endswith("_pct"):
             number = _probability(key, value)
@@ -119,3 +119,24 @@ def has_chance(config: Any) -> bool:
     return bool(
         config.loss_model or config.loss or config.duplicate or config.reorder or config.corrupt
     )
+
+
+def describe(config: Any) -> str:
+    """Say in few words what a direction does, "5 ms, 10 Mbit/s, 1 % loss"; "" if nothing."""
+    parts = []
+    if config.delay_ns or config.jitter_ns:
+        jitter = f" ± {config.jitter_ns / 1e6:g}" if config.jitter_ns else ""
+        parts.append(f"{config.delay_ns / 1e6:g}{jitter} ms")
+    if config.rate_bps:
+        parts.append(f"{config.rate_bps / 1e6:g} Mbit/s")
+    if config.loss_model == _abi.PLH_LOSS_GILBERT_ELLIOTT:
+        parts.append("loss in bursts")
+    for member, text in (
+        ("loss", "loss"),
+        ("duplicate", "duplicated"),
+        ("reorder", "reordered"),
+        ("corrupt", "corrupted"),
+    ):
+        if share := getattr(config, member):
+            parts.append(f"{share / _PROBABILITY:.3g} % {text}")
+    return ", ".join(parts)

@@ -92,7 +92,7 @@ class Machine:
 
     def callback_failed(self) -> None:
         """A callback raised: let whoever waits or calls next raise it."""
-        self.world.wake()
+        self.world.callback_failed()
         for caller in self.callers:
             caller.raise_at_next_call()
 

@@ -10,12 +10,15 @@ from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar, cast
 
 from pylibos._boot_config import fill_config
+from pylibos._capture import Capture
 from pylibos._errors import PylibosError
 from pylibos._kernel import start
 from pylibos._library import open_image
 from pylibos._link import Link
+from pylibos._link_settings import SETTINGS
 from pylibos._netlink import RTM_DELROUTE, Interface, request_all, route_message
 from pylibos._netlink import Network as Subnet
+from pylibos._network_picture import draw
 from pylibos._node import Node, Switch
 from pylibos._program import Program
 from pylibos._report import deadlock
@@ -29,6 +32,7 @@ N = TypeVar("N", bound=Node)
 _MEMORY_BYTES = 64 << 20
 # Where links without a subnet of their own get one from.
 _AUTO = (("10.0.0.0/8", 24), ("fd00::/48", 64))
+_SIZES = {(4, 24), (6, 64)}
 
 
 class Network(World):
@@ -72,8 +76,10 @@ class Network(World):
         for pool in self._auto:
             next(pool)  # a subnet that ends in zeros reads as if something was left out
         self._used: set[Subnet] = set()
+        self._odd: list[Subnet] = []
         self._routes: dict[Node, set[Subnet]] = {}
         self._partitioned: list[Link] = []
+        self._captures: list[Capture] = []
 
     # --- Nodes ---
 
@@ -212,9 +218,10 @@ class Network(World):
         if a is b:
             raise ValueError(f"A link joins two nodes, not {a.name} with itself.")
         ends = self._addresses(a, b, subnet)
-        if offload is not None:
-            settings["offload"] = offload
-        link = a.link_to(b, names=names, mtu=mtu, back=back, **settings)
+        for key in settings:
+            if key not in SETTINGS:
+                raise TypeError(f"A link has no setting {key!r}; it has {', '.join(SETTINGS)}.")
+        link = a.link_to(b, names=names, mtu=mtu, offload=offload, back=back, **settings)
         for end, interfaces in zip(link.ends, ends, strict=True):
             node = cast(Node, end.kernel)
             node.links.append(link)
@@ -227,6 +234,9 @@ class Network(World):
             for end, interfaces in zip(link.ends, ends, strict=True)
         )  # type: ignore[assignment]
         self.links.append(link)
+        for capture in self._captures:
+            if capture.is_open:
+                capture.add(link)
         self._join(a, b, ends, link, metric)
         return link
 
@@ -242,13 +252,13 @@ class Network(World):
             texts = [subnet] if isinstance(subnet, str) else list(subnet)
             found = [ipaddress.ip_network(text) for text in texts]
         self._used.update(found)
+        self._odd += [item for item in found if (item.version, item.prefixlen) not in _SIZES]
         return found
 
     def _overlaps(self, subnet: Subnet) -> bool:
-        return any(
-            subnet.version == used.version and subnet.overlaps(used)
-            for used in self._used
-            if used.prefixlen != subnet.prefixlen or used == subnet
+        """Whether it cannot be given out; those of the same size are the quick case."""
+        return subnet in self._used or any(
+            subnet.version == used.version and subnet.overlaps(used) for used in self._odd
         )
 
     def _addresses(
@@ -326,6 +336,45 @@ class Network(World):
             if messages:
                 request_all(node, messages)
             self._routes[node] = set(routes)
+
+    # --- Seeing ---
+
+    def capture(self, path: str | os.PathLike[str], *, snaplen: int = 0) -> Capture:
+        """Write what crosses the links, also those made later, to a pcapng file.
+
+        Each frame is in it once, with the time in ns of the network's clock; what a link drops
+        or changes has a comment.  The capture ends with the network, or by its close().
+
+        Args:
+            path: file of the host; replaced.
+            snaplen: bytes of each frame to keep, 0 for all.
+
+        Raises:
+            PylibosError: the file cannot be written.
+        """
+        capture = Capture(self, path, snaplen=snaplen)
+        capture.add(*(link for link in self.links if link.is_open))
+        self._captures.append(capture)
+        return capture
+
+    def draw(self, path: str | os.PathLike[str]) -> None:
+        """Draw the network to a PNG, SVG or PDF file, by the suffix."""
+        draw(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> Network:
+        """Build the network that a TOML or GraphML file describes; see docs/topology.md.
+
+        Args:
+            path: the file.
+            options: of Network(), instead of what the file says.
+
+        Raises:
+            TopologyError: something in the file is unknown or does not fit.
+        """
+        from pylibos._topology import load
+
+        return load(path, **options)
 
     # --- Changes while it runs ---
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -72,18 +72,18 @@ class Graph:
                 if any(item.version == version for item in interfaces):
                     self.of_node.setdefault(node, []).append(segment)
 
+        self._routers_on = {
+            segment: [node for node, _ in segment.members if len(self.of_node.get(node, ())) > 1]
+            for segment in self.segments
+        }
+
     def routers(self) -> list[Node]:
         """The nodes that join segments."""
         return [node for node, segments in self.of_node.items() if len(segments) > 1]
 
-    def _neighbours(self, segment: Segment) -> Iterator[Node]:
-        for node, _ in segment.members:
-            if len(self.of_node.get(node, ())) > 1:
-                yield node
-
     def _distances(self, goal: Segment) -> dict[Node, int]:
         """How far each router is from a segment (Dijkstra)."""
-        distance = dict.fromkeys(self._neighbours(goal), 0)
+        distance = dict.fromkeys(self._routers_on[goal], 0)
         order = {node: number for number, node in enumerate(self.of_node)}
         queue = [(0, order[node], node) for node in distance]
         heapq.heapify(queue)
@@ -96,7 +96,7 @@ class Graph:
                 if segment in seen and segment.metric == 1:
                     continue  # whoever came first came from nearest
                 seen.add(segment)
-                for other in self._neighbours(segment):
+                for other in self._routers_on[segment]:
                     reach = far + segment.metric
                     if reach < distance.get(other, reach + 1):
                         distance[other] = reach
@@ -116,7 +116,7 @@ class Graph:
             routers = [
                 other
                 for segment in segments
-                for other in self._neighbours(segment)
+                for other in self._routers_on[segment]
                 if other is not node
             ]
             if len(segments) == 1 and len(routers) == 1:
@@ -144,7 +144,7 @@ class Graph:
         best: int | None = None
         gateways: list[Address] = []
         for segment in self.of_node[node]:
-            for other in self._neighbours(segment):
+            for other in self._routers_on[segment]:
                 if other is node or other not in distance:
                     continue
                 reach = distance[other] + segment.metric

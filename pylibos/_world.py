@@ -95,6 +95,7 @@ class World:
         self.handle: int | None = None
         self._library = host()
         self._callbacks = Callbacks()
+        self._callback_errors = False
         self.virtual = clock == "virtual"
         if self.virtual and seed is None:
             seed = 0
@@ -248,15 +249,23 @@ class World:
 
     def _callback_failed(self) -> None:
         """A callback raised: let whoever waits or calls next in this world raise it."""
-        self.wake()
+        self.callback_failed()
         for machine in self.machines:
             machine.callback_failed()
 
+    def callback_failed(self) -> None:
+        """Some callback raised: make raise_callback_error() look for it, and waits end."""
+        self._callback_errors = True
+        self.wake()
+
     def raise_callback_error(self) -> None:
         """Raise what a Python callback raised while C code called it, once."""
+        if not self._callback_errors:
+            return
         self._callbacks.raise_error()
         for machine in self.machines:
             machine.callbacks.raise_error()
+        self._callback_errors = False
 
     def close(self) -> None:
         """Halt all kernels of this world, close its captures and free it; twice is fine.
