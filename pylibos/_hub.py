@@ -322,7 +322,7 @@ class Hub:
             self._world.machines[0].fail(status)
 
     def _take_done(self) -> bool:
-        """Wake those whose calls have ended; return whether there were any."""
+        """Wake those whose calls have ended, or whose kernel has; return whether there were any."""
         handle, library = self._world.open_handle, self._library
         woken = False
         while task := library.plh_world_next_done(handle):
