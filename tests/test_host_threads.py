@@ -1,0 +1,395 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""threading, queue and concurrent.futures inside as_host(): programs, in virtual time."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import queue
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import pylibos
+
+SECOND = 10**9
+
+
+@pytest.fixture
+def host(kernel):
+    """A kernel that is the host; no thread of the real host may be started meanwhile."""
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    started = threading.Thread.start
+    with kernel.as_host():
+        yield kernel
+        assert len(list(Path("/proc/self/task").iterdir())) == threads
+    assert threading.Thread.start is started
+    assert threading.Lock is threading._allocate_lock
+
+
+def started(function, *args):
+    thread = threading.Thread(target=function, args=args)
+    thread.start()
+    return thread
+
+
+def test_threads_sleep_side_by_side(host):
+    order = []
+
+    def work(name, seconds):
+        for step in range(3):
+            time.sleep(seconds)
+            order.append((name, step, host.now_ns // SECOND))
+
+    before = host.now_ns
+    threads = [started(work, "slow", 2), started(work, "fast", 1)]
+    for thread in threads:
+        thread.join()
+    assert host.now_ns - before == 6 * SECOND
+    assert order == [
+        ("fast", 0, 2),
+        ("slow", 0, 3),
+        ("fast", 1, 3),
+        ("fast", 2, 4),
+        ("slow", 1, 5),
+        ("slow", 2, 7),
+    ]
+
+
+def test_thread_knows_itself(host):
+    seen = []
+
+    def work():
+        seen.append((threading.current_thread(), threading.get_ident()))
+
+    threads = [started(work), started(work)]
+    assert [thread.is_alive() for thread in threads] == [True, True]
+    for thread in threads:
+        thread.join()
+    assert [thread.is_alive() for thread in threads] == [False, False]
+    assert seen == [(thread, thread.ident) for thread in threads]
+    assert threads[0].ident != threads[1].ident
+    assert threading.current_thread() is threading.main_thread()
+
+
+def test_thread_is_inside_as_well(host):
+    seen = []
+
+    def work():
+        with socket.socket() as sock:
+            seen.append(sock.process)
+
+    started(work).join()
+    assert seen == [host]
+
+
+def test_subclass_of_thread_keeps_its_methods(host):
+    class Worker(threading.Thread):
+        def run(self):
+            time.sleep(1)
+            self.value = 42
+
+        def join(self, timeout=None):
+            super().join(timeout)
+            return self.value
+
+    worker = Worker(name="worker", daemon=True)
+    worker.start()
+    assert worker.join() == 42
+    assert isinstance(worker, Worker)
+    assert worker.daemon
+    assert worker.name == "worker"
+    assert repr(worker).startswith("<Worker(worker, program, stopped")
+
+
+def test_join_gives_up_in_virtual_time(host):
+    thread = started(time.sleep, 10)
+    before = host.now_ns
+    thread.join(3)
+    assert host.now_ns - before == 3 * SECOND
+    assert thread.is_alive()
+    thread.join(-1)
+    assert thread.is_alive()
+    thread.join()
+    assert host.now_ns - before == 10 * SECOND
+
+
+def test_misuse_of_threads_is_refused(host):
+    def join_itself():
+        with pytest.raises(RuntimeError, match="cannot join current thread"):
+            threading.current_thread().join()
+
+    thread = threading.Thread(target=join_itself)
+    with pytest.raises(RuntimeError, match="cannot join thread before it is started"):
+        thread.join()
+    thread.start()
+    with pytest.raises(RuntimeError, match="threads can only be started once"):
+        thread.start()
+    thread.join()
+
+
+def test_thread_outlives_the_block(kernel):
+    with kernel.as_host():
+        thread = started(time.sleep, 5)
+    assert thread.is_alive()
+    before = kernel.now_ns
+    thread.join()
+    assert kernel.now_ns - before == 5 * SECOND
+    assert not thread.is_alive()
+
+
+def test_exception_of_a_thread_goes_to_the_hook(host, monkeypatch):
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: seen.append(args))
+    thread = started(lambda: 1 / 0)
+    thread.join()
+    assert [(args.exc_type, args.thread) for args in seen] == [(ZeroDivisionError, thread)]
+
+
+def test_threads_of_the_host_stay_outside(kernel):
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(threading.current_thread()))
+    program = kernel.spawn(lambda: kernel.sleep(1))
+    thread.start()
+    program.join()
+    thread.join()
+    assert seen == [thread]
+
+
+def test_timer_fires_in_virtual_time(host):
+    fired = []
+    timer = threading.Timer(90, lambda: fired.append(host.now_ns))
+    cancelled = threading.Timer(100, fired.append, ["cancelled"])
+    before = host.now_ns
+    timer.start()
+    cancelled.start()
+    timer.join()
+    cancelled.cancel()
+    cancelled.join()
+    assert [now - before for now in fired] == [90 * SECOND]
+
+
+@pytest.mark.parametrize("make", ["Lock", "RLock"])
+def test_lock_is_held_by_one_and_given_in_order(host, make):
+    lock, order = getattr(threading, make)(), []
+
+    def work(name):
+        with lock:
+            order.append((name, "in"))
+            time.sleep(1)
+            order.append((name, "out"))
+
+    before = host.now_ns
+    for thread in [started(work, name) for name in "abc"]:
+        thread.join()
+    assert order == [(name, event) for name in "abc" for event in ("in", "out")]
+    assert host.now_ns - before == 3 * SECOND
+
+
+def test_lock_has_the_interface_of_the_hosts(host):
+    lock = threading.Lock()
+    assert lock.acquire()
+    assert lock.locked()
+    assert not lock.acquire(blocking=False)
+    assert not lock.acquire(timeout=0)
+    before = host.now_ns
+    assert not lock.acquire(timeout=2.5)
+    assert host.now_ns - before == 2.5 * SECOND
+    lock.release()
+    assert not lock.locked()
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        lock.release()
+    with pytest.raises(ValueError, match="can't specify a timeout for a non-blocking call"):
+        lock.acquire(False, 1)
+    with pytest.raises(ValueError, match="non-negative"):
+        lock.acquire(True, -2)
+
+
+def test_rlock_counts_for_each_program(host):
+    lock = threading.RLock()
+    refused = []
+
+    def other():
+        refused.append(lock.acquire(blocking=False))
+        with pytest.raises(RuntimeError, match="cannot release un-acquired lock"):
+            lock.release()
+
+    with lock, lock:
+        started(other).join()
+    assert refused == [False]
+    assert lock.acquire(blocking=False)
+    lock.release()
+    with pytest.raises(RuntimeError, match="cannot release un-acquired lock"):
+        lock.release()
+
+
+def test_lock_that_nobody_gives_up_is_a_deadlock(host):
+    lock = threading.Lock()
+    lock.acquire()
+    with pytest.raises(pylibos.DeadlockError):
+        lock.acquire()
+    assert not lock._waiters
+
+
+def test_lock_passes_by_a_killed_program(kernel):
+    with kernel.as_host():
+        lock = threading.Lock()
+
+        def hold():
+            with lock:
+                time.sleep(10)
+
+        def wait():
+            with lock:
+                return kernel.now_ns
+
+        holder, victim, heir = kernel.spawn(hold), kernel.spawn(wait), kernel.spawn(wait)
+        before = kernel.now_ns
+        kernel.sleep(1)
+        victim.kill()
+        assert heir.result() - before == 10 * SECOND
+        holder.join()
+        assert not lock.locked()
+
+
+def test_event_and_condition_wake_in_virtual_time(host):
+    event, condition, items = threading.Event(), threading.Condition(), []
+    before = host.now_ns
+
+    def produce():
+        time.sleep(2)
+        event.set()
+        time.sleep(2)
+        with condition:
+            items.append("x")
+            condition.notify_all()
+
+    thread = started(produce)
+    assert not event.wait(1)
+    assert event.wait(10)
+    assert host.now_ns - before == 2 * SECOND
+    with condition:
+        assert not condition.wait_for(lambda: items, timeout=1)
+        assert host.now_ns - before == 3 * SECOND
+        assert condition.wait_for(lambda: items, timeout=10)
+    assert host.now_ns - before == 4 * SECOND
+    thread.join()
+
+
+def test_event_from_outside_does_not_stop_the_world(kernel):
+    event = threading.Event()
+    with kernel.as_host():
+        thread = threading.Timer(5, event.set)
+        thread.start()
+        before = kernel.now_ns
+        assert event.wait(60)
+        assert kernel.now_ns - before == 5 * SECOND
+        thread.join()
+
+
+def test_semaphore_and_barrier_gather_threads(host):
+    semaphore, barrier = threading.BoundedSemaphore(2), threading.Barrier(4)
+    ends = []
+
+    def work():
+        with semaphore:
+            time.sleep(1)
+        barrier.wait()
+        ends.append(host.now_ns)
+
+    before = host.now_ns
+    for thread in [started(work) for _ in range(4)]:
+        thread.join()
+    assert [end - before for end in ends] == [2 * SECOND] * 4
+
+
+@pytest.mark.parametrize("kind", ["Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"])
+def test_queues_block_in_virtual_time(host, kind):
+    made = getattr(queue, kind)()
+    before = host.now_ns
+    with pytest.raises(queue.Empty):
+        made.get(timeout=7)
+    assert host.now_ns - before == 7 * SECOND
+    timer = threading.Timer(1, made.put, ["item"])
+    timer.start()
+    assert made.get(timeout=7) == "item"
+    assert host.now_ns - before == 8 * SECOND
+    timer.join()
+
+
+def test_full_queue_holds_the_producer(host):
+    made = queue.Queue(1)
+
+    def produce():
+        for number in range(4):
+            made.put((number, host.now_ns))
+
+    thread, before = started(produce), host.now_ns
+    got = []
+    for _ in range(4):
+        time.sleep(1)
+        got.append(made.get())
+        made.task_done()
+    made.join()
+    thread.join()
+    assert [(number, (when - before) // SECOND) for number, when in got] == [
+        (0, 0),
+        (1, 0),
+        (2, 1),
+        (3, 2),
+    ]
+
+
+def test_pool_of_threads_works_side_by_side(host):
+    def work(seconds):
+        time.sleep(seconds)
+        return threading.current_thread().name
+
+    before = host.now_ns
+    with concurrent.futures.ThreadPoolExecutor(3, thread_name_prefix="pool") as pool:
+        futures = [pool.submit(work, seconds) for seconds in (3, 2, 1, 1)]
+        done, _ = concurrent.futures.wait(futures, timeout=2.5)
+        assert len(done) == 3
+        names = [future.result() for future in futures]
+    assert names == ["pool_0", "pool_1", "pool_2", "pool_2"]
+    assert host.now_ns - before == 3 * SECOND
+
+
+def test_failure_in_a_pool_comes_out_of_its_future(host):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with pytest.raises(ZeroDivisionError):
+            pool.submit(lambda: 1 / 0).result()
+        with pytest.raises(TimeoutError):
+            pool.submit(time.sleep, 10).result(timeout=1)
+
+
+def test_log_records_name_thread_and_time(host, caplog):
+    def work():
+        time.sleep(100)
+        logging.getLogger("test").warning("hello")
+
+    before = time.time()
+    thread = threading.Thread(target=work, name="logger")
+    thread.start()
+    thread.join()
+    record = caplog.records[0]
+    assert (record.threadName, record.thread) == ("logger", thread.ident)
+    assert record.created - before == 100
+
+
+def test_locks_made_inside_work_outside(kernel):
+    with kernel.as_host():
+        lock, rlock, event = threading.Lock(), threading.RLock(), threading.Event()
+    with lock, rlock:
+        assert not lock.acquire(blocking=False)
+    event.set()
+    assert event.wait(10)
+    program = kernel.spawn(lambda: (kernel.sleep(3), lock.release()))
+    lock.acquire()
+    before = kernel.now_ns
+    lock.acquire()
+    assert kernel.now_ns - before == 3 * SECOND
+    program.join()
