@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Topologies and traffic that several protocol tests share."""
+"""Traffic, counters and repeats that the protocol tests share."""
 
 from __future__ import annotations
 
@@ -59,6 +59,12 @@ def round_trip_ns(
                 here.sendto(b"x" * size, (address, 7))
                 assert here.recv(70000) == b"x" * size
             return net.now_ns - before
+
+
+def keep(sock: pylibos.Socket) -> pylibos.Socket:
+    """Leave a socket open until its network ends, which closes it."""
+    vars(sock.process.world).setdefault("kept", []).append(sock)
+    return sock
 
 
 def receive_all(sock: pylibos.Socket) -> bytes:
