@@ -7,7 +7,7 @@ import socket
 import struct
 from typing import Any
 
-from traffic import FAMILY, keep
+from topologies import FAMILY, keep
 
 import pylibos
 

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from pyroute2 import MPTCP
-from traffic import FAMILY, MS, SECOND, counters, pattern, receive_all, repeats
+from topologies import FAMILY, MS, SECOND, counters, pattern, receive_all, repeats
 
 IPPROTO_MPTCP = 262
 SOL_MPTCP, MPTCP_INFO = 284, 1  # include/uapi/linux/mptcp.h

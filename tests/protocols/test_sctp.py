@@ -10,7 +10,7 @@ import struct
 import pytest
 import sctp_options as sctp
 from timer_wheel import wheel_ns
-from traffic import FAMILY, MS, SECOND, ip_of, keep, pattern, repeats
+from topologies import FAMILY, MS, SECOND, ip_of, keep, pattern, repeats
 
 DELAY_NS = 5 * MS
 # include/net/sctp/constants.h

@@ -8,7 +8,7 @@ import errno
 import pytest
 import sctp_options as sctp
 from timer_wheel import wheel_ns
-from traffic import MS, SECOND, keep, pattern, repeats
+from topologies import MS, SECOND, keep, pattern, repeats
 
 DELAY_NS = 5 * MS
 RTO_MIN_MS = 1000  # include/net/sctp/constants.h: SCTP_RTO_MIN, with round trips of 10 ms
