@@ -13,18 +13,15 @@ import dpkt
 import pytest
 from frames import digest, segments
 from timer_wheel import wheel_ns
-from topologies import MS, SECOND, counters
+from topologies import MS, SECOND
 from wire import Chosen, Late, connect, read_exactly, wire
 
 import pylibos
-from pylibos._tcp_info import tcp_info
 
 ONE_WAY = 10 * MS
 ROUND_TRIP = 2 * ONE_WAY
 # SACKs one by one: no waiting for up to 1 ms (tcp_comp_sack_delay_ns).
 PLAIN = {"net.ipv4.tcp_comp_sack_nr": 0}
-# A value that has never been lowered by a loss: TCP_INFINITE_SSTHRESH.
-INFINITE = 0x7FFFFFFF
 
 both = pytest.mark.parametrize("version", [4, 6])
 
@@ -36,9 +33,9 @@ class Flight:
         self.wire = wire(net, judge, sysctls=PLAIN | sysctls)
         a, b = self.wire.a, self.wire.b
         self.here, self.there = connect(net, a, b, self.wire.address(version))
-        self.mss = tcp_info(self.here).snd_mss
-        self.window = tcp_info(self.here).snd_cwnd
-        before = [counters(node) for node in (a, b)]
+        self.mss = self.here.tcp_info().snd_mss_bytes
+        self.window = self.here.tcp_info().snd_cwnd
+        before = [node.counters() for node in (a, b)]
         judge.reset()
         self.capture = self.wire.capture(path)
         self.start_ns = net.now_ns
@@ -48,10 +45,9 @@ class Flight:
         assert read_exactly(self.there, len(data)) == data
         self.took_ns = net.now_ns - self.start_ns
         net.run_for(3 * SECOND)
-        self.info = tcp_info(self.here)
+        self.info = self.here.tcp_info()
         self.counts, self.peer_counts = (
-            {name: value - old.get(name, 0) for name, value in counters(node).items()}
-            for node, old in zip((a, b), before, strict=True)
+            node.counters() - old for node, old in zip((a, b), before, strict=True)
         )
 
     def resent(self):
@@ -80,7 +76,7 @@ def test_ten_segments_arrive_at_once_without_loss(net, tmp_path, version):
     flight = Flight(net, Chosen(), tmp_path, version=version)
     assert flight.took_ns == ONE_WAY
     assert flight.resent() == []
-    assert flight.info.snd_ssthresh == INFINITE
+    assert flight.info.snd_ssthresh is None
 
 
 @both
@@ -143,7 +139,7 @@ def test_lost_tail_is_probed(net, tmp_path):
     assert flight.took_ns == probe_ns + ONE_WAY
     assert flight.counts["TcpExtTCPLossProbes"] == 1
     assert flight.counts["TcpExtTCPTimeouts"] == 0
-    assert flight.info.snd_ssthresh == INFINITE
+    assert flight.info.snd_ssthresh is None
 
 
 def test_lost_tail_waits_for_a_timeout_without_probes(net, tmp_path):
@@ -179,7 +175,7 @@ def test_segment_that_is_later_is_sent_again_and_the_window_restored(net, tmp_pa
     assert flight.counts["TcpExtTCPFullUndo"] == 1
     # Both copies have arrived, as a DSACK tells (RFC 2883).
     assert flight.counts["TcpExtTCPDSACKRecv"] == flight.info.dsack_dups == 1
-    assert flight.info.snd_ssthresh == INFINITE
+    assert flight.info.snd_ssthresh is None
 
 
 def test_doubled_segment_is_reported_by_dsack(net, tmp_path):
@@ -215,7 +211,7 @@ def test_timeout_that_was_needless_is_found_by_the_first_ack(net, tmp_path, time
     # never sent again (RFC 5682, F-RTO).
     assert flight.counts["TcpExtTCPLossUndo"] == 1
     assert flight.counts["TcpExtTCPSpuriousRTOs"] == (0 if timestamps else 1)
-    assert flight.info.snd_ssthresh == INFINITE
+    assert flight.info.snd_ssthresh is None
 
 
 def test_timeout_that_was_needless_is_undone_by_dsacks(net, tmp_path):
@@ -224,4 +220,4 @@ def test_timeout_that_was_needless_is_undone_by_dsacks(net, tmp_path):
     assert sorted(number for _, number in flight.resent()) == list(range(10))
     assert flight.info.dsack_dups == 10
     assert flight.counts["TcpExtTCPDSACKUndo"] == 1
-    assert flight.info.snd_ssthresh == INFINITE
+    assert flight.info.snd_ssthresh is None
