@@ -127,9 +127,3 @@ def path_info(sock: pylibos.Socket, address: str, port: int = 9) -> dict[str, in
     sock.process.syscall("getsockopt", sock.fileno(), SOL_SCTP, GET_PEER_ADDR_INFO, buffer, size)
     values = struct.unpack_from("=5I", buffer, 132)
     return dict(zip(("state", "cwnd", "srtt", "rto", "mtu"), values, strict=True))
-
-
-def counters(process: pylibos.Process) -> dict[str, int]:
-    """/proc/net/sctp/snmp."""
-    lines = process.read_text("/proc/net/sctp/snmp").splitlines()
-    return {name: int(value) for name, value in map(str.split, lines)}

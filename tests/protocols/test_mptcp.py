@@ -8,7 +8,7 @@ import socket
 
 import pytest
 from pyroute2 import MPTCP
-from topologies import FAMILY, MS, SECOND, counters, pattern, receive_all, repeats
+from topologies import FAMILY, MS, SECOND, pattern, receive_all, repeats
 
 IPPROTO_MPTCP = 262
 SOL_MPTCP, MPTCP_INFO = 284, 1  # include/uapi/linux/mptcp.h
@@ -84,7 +84,7 @@ def test_signalled_address_is_joined(net, version):
         net.run_for(SECOND)
         assert subflows(conn) == subflows(peer) == 1
         peer.close()
-    here, there = counters(a), counters(b)
+    here, there = a.counters(), b.counters()
     assert here["MPTcpExtMPCapableSYNTX"] == there["MPTcpExtMPCapableSYNRX"] == 1
     assert here["MPTcpExtAddAddr"] == there["MPTcpExtAddAddrTx"] == 1
     assert here["MPTcpExtMPJoinSynAckRx"] == 1
@@ -103,7 +103,7 @@ def test_client_endpoint_opens_a_second_subflow(net, version):
         net.run_for(SECOND)
         assert subflows(conn) == 1
         peer.close()
-    assert counters(b)["MPTcpExtMPJoinAckRx"] == 1
+    assert b.counters()["MPTcpExtMPJoinAckRx"] == 1
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -137,7 +137,7 @@ def test_limit_of_no_subflows_keeps_to_one_path(net, version):
     size = 500_000
     took = transfer(net, a, b, version, size)
     assert took > size * 8 * 1000 // RATE_MBIT
-    assert counters(b)["MPTcpExtMPJoinSynRx"] == 0
+    assert b.counters()["MPTcpExtMPJoinSynRx"] == 0
     assert links[1].stats().bytes < 1000
 
 
@@ -154,7 +154,7 @@ def test_transfer_survives_the_loss_of_either_link(net, version, broken):
     assert before == links[broken].stats().bytes < size / 2
     # What one path alone carries from then on, and a few retransmission timeouts.
     assert took < size * 8 * 1000 // RATE_MBIT + 5 * SECOND
-    assert counters(a)["MPTcpExtMPTCPRetrans"] > 0
+    assert a.counters()["MPTcpExtMPTCPRetrans"] > 0
 
 
 def test_backup_path_is_idle_until_the_first_one_fails(net):
@@ -195,7 +195,7 @@ def test_removed_address_closes_its_subflow(net, version):
         conn.sendall(b"still here")
         assert peer.recv(100) == b"still here"
         peer.close()
-    assert counters(a)["MPTcpExtRmAddr"] == 1
+    assert a.counters()["MPTcpExtRmAddr"] == 1
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -205,7 +205,7 @@ def test_peer_without_mptcp_gets_plain_tcp(net, version, plain):
     add_endpoint(b, address(b, version, 1), SIGNAL)
     ours, theirs = (0, IPPROTO_MPTCP) if plain == "client" else (IPPROTO_MPTCP, 0)
     transfer(net, a, b, version, 200_000, (ours, theirs))
-    here, there = counters(a), counters(b)
+    here, there = a.counters(), b.counters()
     assert here["MPTcpExtMPCapableFallbackSYNACK"] == (plain == "server")
     assert there["MPTcpExtMPCapableSYNRX"] == here["MPTcpExtMPCapableSYNACKRX"] == 0
     assert links[1].stats().bytes < 1000

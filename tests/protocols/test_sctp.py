@@ -45,8 +45,8 @@ def test_association_takes_two_round_trips(net, version):
                 assert net.now_ns - start == neighbour_ns + 4 * DELAY_NS
                 server.accept()[0].close()
                 net.run_for(SECOND)
-    assert sctp.counters(a)["SctpActiveEstabs"] == 2
-    assert sctp.counters(b)["SctpPassiveEstabs"] == 2
+    assert a.counters()["SctpActiveEstabs"] == 2
+    assert b.counters()["SctpPassiveEstabs"] == 2
 
 
 @versions
@@ -81,7 +81,7 @@ def test_large_message_is_fragmented_and_put_together(net, version):
     assert received == pattern(30_000)
     # MTU less IP header, SCTP common header (12) and DATA chunk header (16), to 4 bytes.
     room = 1500 - (20 if version == 4 else 40) - 12 - 16
-    assert sctp.counters(a)["SctpFragUsrMsgs"] == 1
+    assert a.counters()["SctpFragUsrMsgs"] == 1
     assert link.stats().frames - before >= -(-30_000 // room)
 
 
@@ -106,7 +106,7 @@ def test_lost_message_holds_up_its_own_stream_only(net, version, same_stream):
         assert arrivals == [(b"first", again_ns), (b"second", again_ns)]
     else:
         assert arrivals == [(b"second", start + MS + DELAY_NS), (b"first", again_ns)]
-    assert sctp.counters(a)["SctpT3RtxExpireds"] == 1
+    assert a.counters()["SctpT3RtxExpireds"] == 1
 
 
 def test_unordered_message_overtakes(net):
@@ -175,7 +175,7 @@ def test_closed_port_refuses_after_one_round_trip(net, version):
         with pytest.raises(ConnectionRefusedError):
             conn.connect((ip_of(b, version), 9))
         assert net.now_ns - start == 4 * DELAY_NS  # the neighbour, then INIT and ABORT
-    assert sctp.counters(b)["SctpOutOfBlues"] == 1
+    assert b.counters()["SctpOutOfBlues"] == 1
 
 
 @versions
@@ -216,8 +216,8 @@ def test_abort_reaches_the_peer_in_one_trip(net, version, how):
     with pytest.raises(ConnectionResetError):
         peer.recv(10)
     assert net.now_ns - start == DELAY_NS
-    assert sctp.counters(a)["SctpAborteds"] == 1
-    assert sctp.counters(b)["SctpCurrEstab"] == 0
+    assert a.counters()["SctpAborteds"] == 1
+    assert b.counters()["SctpCurrEstab"] == 0
 
 
 @versions
@@ -237,8 +237,8 @@ def test_shutdown_delivers_everything_first(net, version):
     assert net.now_ns - start == 4 * DELAY_NS
     net.run_for(SECOND)
     for node in (a, b):
-        assert sctp.counters(node)["SctpShutdowns"] == 1
-        assert sctp.counters(node)["SctpCurrEstab"] == 0
+        assert node.counters()["SctpShutdowns"] == 1
+        assert node.counters()["SctpCurrEstab"] == 0
 
 
 @versions

@@ -60,7 +60,7 @@ def test_first_timeout_moves_traffic_to_the_other_path(net, version):
     for _ in range(5):
         start = net.now_ns
         assert exchange(net, conn, peer) == start + DELAY_NS
-    assert sctp.counters(conn.process)["SctpT3Retransmits"] == 1
+    assert conn.process.counters()["SctpT3Retransmits"] == 1
 
 
 @versions
@@ -107,9 +107,9 @@ def test_idle_paths_are_asked_at_their_interval(net, version):
     sctp.set_path(conn, heartbeat_ms=5000)
     net.run_for(10 * SECOND)
     nodes = conn.process, peer.process
-    before = [sctp.counters(node)["SctpOutCtrlChunks"] for node in nodes]
+    before = [node.counters()["SctpOutCtrlChunks"] for node in nodes]
     net.run_for(600 * SECOND)
-    after = [sctp.counters(node)["SctpOutCtrlChunks"] for node in nodes]
+    after = [node.counters()["SctpOutCtrlChunks"] for node in nodes]
     asked, answered = (new - old for new, old in zip(after, before, strict=True))
     # RFC 9260 8.3: HB.interval and the RTO (1 s), 50 % of that more or less, on each path; the
     # timer wheel adds up to 512 ms.

@@ -93,19 +93,3 @@ def repeats(
         assert len(data) > 1000, "the capture holds no traffic"
         digests.append(hashlib.sha256(data).hexdigest())
     return digests[0] == digests[1]
-
-
-def counters(process: pylibos.Process) -> dict[str, int]:
-    """The kernel's counters by name ("TcpRetransSegs", "MPTcpExtMPJoinSynTx", "Ip6InReceives")."""
-    found = {}
-    for path in ("/proc/net/snmp", "/proc/net/netstat"):
-        lines = process.read_text(path).splitlines()
-        for names, values in zip(lines[::2], lines[1::2], strict=True):
-            prefix, *keys = names.replace(":", "").split()
-            found.update(
-                {prefix + key: int(v) for key, v in zip(keys, values.split()[1:], strict=True)}
-            )
-    for line in process.read_text("/proc/net/snmp6").splitlines():
-        key, value = line.split()
-        found[key] = int(value)
-    return found
