@@ -180,8 +180,8 @@ def test_bbr_measures_the_bandwidth(net):
 
 
 def test_vegas_tells_its_round_trip(net):
-    bottleneck = Bottleneck(net, "vegas")
-    bottleneck.transfer(1 << 18)
+    bottleneck = Bottleneck(net, "vegas", queue_packets=100)
+    bottleneck.transfer(4 << 20)
     enabled, _, rtt_us, _ = state(bottleneck.here, "=4I")
     assert enabled == 1
     assert BASE_US < rtt_us < BASE_US + 12 * FRAME_US
