@@ -64,6 +64,7 @@ class Hub:
         self._timer_count = 0
         self._programs: list[Program[Any]] = []
         self._failed: list[Program[Any]] = []
+        self._killing: list[Program[Any]] = []
         self._thread: int | None = None
         self._progress_ns = 0
         self.greenlet: greenlet | None = None
@@ -125,7 +126,11 @@ class Hub:
             return
         # It comes back to its killer, not to the hub.
         program.greenlet.parent = getcurrent()
-        leave(program.greenlet.throw)
+        self._killing.append(program)
+        try:
+            leave(program.greenlet.throw)
+        finally:
+            self._killing.remove(program)
 
     def forgive(self, program: Program[Any]) -> None:
         """Somebody has seen a program's failure."""
@@ -239,6 +244,7 @@ class Hub:
             heapq.heappush(self._timers, (deadline_ns, self._timer_count, waiter))
         try:
             if isinstance(waiter.greenlet, ProgramGreenlet):
+                waiter.greenlet.program.waiter = waiter
                 while not waiter.ready:
                     leave(self.greenlet.switch)  # type: ignore[union-attr]
             else:
@@ -277,8 +283,10 @@ class Hub:
             try:
                 self._step()
             except BaseException as error:
-                # The one who waits outside of all programs gets it.
-                waiter = self._outer[-1]
+                # The one who waits outside of all programs gets it, or what cleans up in a
+                # program that is being killed.
+                waiter = self._killing[-1].waiter if self._killing else self._outer[-1]
+                assert waiter is not None
                 waiter.error = error
                 self._wake(waiter)
 

@@ -35,6 +35,7 @@ class Program(Generic[T]):
         self.name: str = getattr(function, "__qualname__", repr(function))
         self.done = False
         self.joiners: list[Waiter] = []
+        self.waiter: Waiter | None = None  # of its newest wait
         self.error: BaseException | None = None
         self._value: T | None = None
         self._hub = hub

@@ -30,6 +30,8 @@ _EVENT = struct.Struct("=IQ" if platform.machine() == "x86_64" else "=I4xQ")
 POLLIN, POLLPRI, POLLOUT, POLLERR, POLLHUP, POLLNVAL = 1, 2, 4, 8, 16, 32
 _READABLE = POLLIN | POLLHUP | POLLERR
 _WRITABLE = POLLOUT | POLLERR
+# How often in a row a selector may look without waiting before others get a turn.
+_LOOKS = 64
 EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3
 
 
@@ -222,6 +224,8 @@ class KernelSelector(selectors.EpollSelector):
 
     def __init__(self, process: Process) -> None:
         self._selector_cls = process.epoll
+        self._process = process
+        self._looks = 0
         super().__init__()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -231,6 +235,10 @@ class KernelSelector(selectors.EpollSelector):
         """
         epoll: Epoll = self._selector  # type: ignore[attr-defined]
         limit = None if timeout is None else max(timeout, 0)
+        self._looks = self._looks + 1 if limit == 0 else 0
+        if self._looks > _LOOKS and self._process.world.virtual:
+            self._looks = 0
+            self._process.world.sleep(0)  # lets other programs and kernels run
         keys = cast("Mapping[int, selectors.SelectorKey]", self._fd_to_key)  # type: ignore[attr-defined]
         ready = []
         for fd, came in epoll.poll(limit, max(len(keys), 1)):

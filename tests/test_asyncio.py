@@ -245,6 +245,49 @@ def test_killed_async_program_cancels_its_tasks(kernel):
     assert program.done
 
 
+def test_killed_program_whose_cleanup_never_ends_fails_with_a_deadlock(boot):
+    kernel = boot(world=pylibos.World(deadlock_ns=60 * SECOND))
+
+    async def main():
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.get_running_loop().create_future()
+
+    program = kernel.spawn(main)
+    kernel.world.run_for(SECOND)
+    program.kill()
+    with pytest.raises(pylibos.DeadlockError):
+        program.result()
+
+
+def test_task_that_never_waits_does_not_stop_the_world(pair):
+    a, b, link = pair
+    link.set(delay_ms=0)
+    got = []
+
+    async def receive():
+        with b.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("10.0.0.2", 7))
+            sock.setblocking(False)
+            got.append(await asyncio.get_running_loop().sock_recv(sock, 10))
+
+    async def spin():
+        receiver = b.spawn(receive)
+        with a.socket(type=socket.SOCK_DGRAM) as sock:
+            for _ in range(10_000):
+                sock.sendto(b"x", ("10.0.0.2", 7))
+                await asyncio.sleep(0)
+                if got:
+                    return await receiver
+        return None
+
+    before = a.now_ns
+    a.run(spin())
+    assert got == [b"x"]
+    assert a.now_ns == before
+
+
 def test_world_refuses_a_coroutine_function_without_a_kernel(kernel):
     async def main():
         pass
