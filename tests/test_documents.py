@@ -23,17 +23,22 @@ def test_readme_python_runs(build, monkeypatch, capsys):
     assert f"hello from Linux {build.kernel.split('-')[0]}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["programs.md"])
-def test_blocks_of_a_page_run_in_order(build, monkeypatch, name):
-    for kind in ("boot", "Network"):
+def _with_python() -> list[str]:
+    return sorted(path.name for path in TOP.glob("docs/*.md") if "```python" in path.read_text())
+
+
+@pytest.mark.parametrize("name", _with_python())
+def test_blocks_of_a_page_run_in_order(build, monkeypatch, tmp_path, name):
+    monkeypatch.chdir(tmp_path)
+    for maker in ("boot", "Network"):
         monkeypatch.setattr(
-            pylibos, kind, functools.partial(getattr(pylibos, kind), **build.options)
+            pylibos, maker, functools.partial(getattr(pylibos, maker), **build.options)
         )
     names: dict[str, object] = {}
-    blocks = re.findall(r"```python\n(.*?)```", (TOP / "docs" / name).read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, name, "exec"), names)
+    text = (TOP / "docs" / name).read_text()
+    for match in re.finditer(r"```python\n(.*?)```", text, re.DOTALL):
+        line = text[: match.start(1)].count("\n")
+        exec(compile("\n" * line + match[1], name, "exec"), names)
 
 
 def test_links_between_documents_lead_somewhere():
