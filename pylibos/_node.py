@@ -121,7 +121,13 @@ class Node(Kernel):
                 self.sysctl[parameter] = 1
 
     def crash(self) -> None:
-        """Stop at once, as if the power had failed: links go down, nothing is said to anybody."""
+        """Stop at once, as if the power had failed: links go down, nothing is said to anybody.
+
+        Programs that wait for it are killed; what they close then reaches nobody.
+        """
+        for link in self.links:
+            if link.is_up:
+                link.down()
         self.halt()
 
     def halt(self) -> None:
