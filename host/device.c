@@ -32,17 +32,6 @@ void device_set_carrier(struct plh_device *device, bool up)
 
 /* --- Frames that leave --- */
 
-void device_sent(struct plh_device *device, const struct ring_span *frame, bool dropped)
-{
-	if (dropped) {
-		device->stats.tx_dropped++;
-	} else {
-		device->stats.tx_frames++;
-		device->stats.tx_bytes += frame->bytes;
-	}
-	ring_finish(frame);
-}
-
 void device_notify_sent(struct plh_device *device)
 {
 	for (uint32_t queue = 0; queue < device->netdev->queues; queue++)
@@ -151,7 +140,8 @@ void device_commit(struct plh_device *device, const struct ring_span *room)
 	if (device->points)
 		capture_span(device->points, world_now(device->kernel->world), room, true, 0);
 	ring_finish(room);
-	kick_kernel(device);
+	if (!device->netdev->rx_kicked || !device->kernel->queued)
+		kick_kernel(device);
 }
 
 void devices_retry(struct plh_kernel *kernel)

@@ -46,7 +46,17 @@ static inline bool device_next(struct plh_device *device, uint32_t queue, struct
 	return ring_peek(device->netdev->tx[queue], frame);
 }
 /* The backend no longer needs the frame's bytes; it was sent or dropped. */
-void device_sent(struct plh_device *device, const struct ring_span *frame, bool dropped);
+static inline void device_sent(struct plh_device *device, const struct ring_span *frame,
+			       bool dropped)
+{
+	if (dropped) {
+		device->stats.tx_dropped++;
+	} else {
+		device->stats.tx_frames++;
+		device->stats.tx_bytes += frame->bytes;
+	}
+	ring_finish(frame);
+}
 /* After one or more device_sent(). */
 void device_notify_sent(struct plh_device *device);
 

@@ -3,42 +3,6 @@
 
 #include "ring.h"
 
-bool ring_peek(struct ll_ring *ring, struct ring_span *frame)
-{
-	uint32_t head = ring_head(ring);
-	uint32_t at = ring->tail;
-	const struct ll_desc *desc;
-
-	if (at == head)
-		return false;
-	frame->ring = ring;
-	frame->first = at;
-	frame->bytes = 0;
-	do {
-		desc = ring_desc(ring, at++);
-		frame->bytes += desc->len;
-	} while (desc->flags & LL_DESC_NEXT && at != head);
-	frame->pieces = at - frame->first;
-	return true;
-}
-
-bool ring_claim(struct ll_ring *ring, uint32_t bytes, struct ring_span *room)
-{
-	uint32_t head = ring_head(ring);
-
-	room->ring = ring;
-	room->first = ring->tail;
-	room->bytes = 0;
-	room->pieces = 0;
-	do {
-		if (room->first + room->pieces == head || room->pieces == RING_MAX_PIECES)
-			return false;
-		room->bytes += ring_desc(ring, room->first + room->pieces)->len;
-		room->pieces++;
-	} while (room->bytes < bytes);
-	return true;
-}
-
 bool ring_fits(const struct ll_ring *ring, uint32_t bytes)
 {
 	uint32_t pieces = ring->entries < RING_MAX_PIECES ? ring->entries : RING_MAX_PIECES;
@@ -95,6 +59,13 @@ void ring_copy(const struct ring_span *frame, struct ring_span *room)
 {
 	const struct ll_desc *to = ring_meta(room);
 	uint32_t to_index = room->first, used = 0;
+
+	/* Most frames: one piece into one buffer. */
+	if (frame->pieces == 1 && room->pieces == 1) {
+		memcpy((void *)to->addr, (const void *)ring_meta(frame)->addr, frame->bytes);
+		ring_fill(room, frame->bytes);
+		return;
+	}
 
 	for (uint32_t i = 0; i < frame->pieces; i++) {
 		const struct ll_desc *from = ring_desc(frame->ring, frame->first + i);

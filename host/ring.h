@@ -51,15 +51,49 @@ static inline void ring_finish(const struct ring_span *span)
 	__atomic_store_n(&span->ring->tail, span->first + span->pieces, __ATOMIC_RELEASE);
 }
 
-#pragma GCC visibility push(hidden)
-
 /* The next frame of a transmit ring; false if there is none. */
-bool ring_peek(struct ll_ring *ring, struct ring_span *frame);
+static inline bool ring_peek(struct ll_ring *ring, struct ring_span *frame)
+{
+	uint32_t head = ring_head(ring);
+	uint32_t at = ring->tail;
+	const struct ll_desc *desc;
+
+	if (at == head)
+		return false;
+	frame->ring = ring;
+	frame->first = at;
+	frame->bytes = 0;
+	do {
+		desc = ring_desc(ring, at++);
+		frame->bytes += desc->len;
+	} while (desc->flags & LL_DESC_NEXT && at != head);
+	frame->pieces = at - frame->first;
+	return true;
+}
+
 /*
  * Empty buffers of a receive ring for a frame of so many bytes; false if there
  * are not enough.
  */
-bool ring_claim(struct ll_ring *ring, uint32_t bytes, struct ring_span *room);
+static inline bool ring_claim(struct ll_ring *ring, uint32_t bytes, struct ring_span *room)
+{
+	uint32_t head = ring_head(ring);
+
+	room->ring = ring;
+	room->first = ring->tail;
+	room->bytes = 0;
+	room->pieces = 0;
+	do {
+		if (room->first + room->pieces == head || room->pieces == RING_MAX_PIECES)
+			return false;
+		room->bytes += ring_desc(ring, room->first + room->pieces)->len;
+		room->pieces++;
+	} while (room->bytes < bytes);
+	return true;
+}
+
+#pragma GCC visibility push(hidden)
+
 /* Could the ring ever take such a frame, when all its buffers are empty? */
 bool ring_fits(const struct ll_ring *ring, uint32_t bytes);
 
