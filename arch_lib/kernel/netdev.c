@@ -18,8 +18,8 @@ static u32 tx_free(struct ll_queue *q)
 	return q->tx->entries - (q->tx->head - q->tx_clean);
 }
 
-/* Free what the host has taken. */
-static void tx_clean(struct ll_queue *q, int budget)
+/* Free what the host has taken; softirqs are off, as NAPI's caches want it. */
+static void tx_clean(struct ll_queue *q)
 {
 	struct netdev_queue *txq = netdev_get_tx_queue(q->port->dev, q->index);
 	u32 tail = virt_load_acquire(&q->tx->tail);
@@ -34,7 +34,7 @@ static void tx_clean(struct ll_queue *q, int budget)
 		struct sk_buff *skb = (void *)ll_ring_desc(q->tx, q->tx_clean)->cookie;
 
 		if (skb)
-			napi_consume_skb(skb, budget);
+			napi_consume_skb(skb, 1);
 	}
 	q->tx->notify = 0;
 	if (netif_tx_queue_stopped(txq) && tx_free(q) >= LL_TX_ROOM)
@@ -78,7 +78,7 @@ static netdev_tx_t start_xmit(struct sk_buff *skb, struct net_device *dev)
 	u32 at = q->tx->head;
 	struct ll_desc *desc;
 
-	tx_clean(q, 0);
+	tx_clean(q);
 	desc = ll_ring_desc(q->tx, at++);
 	set_metadata(desc, skb);
 	desc->addr = (unsigned long)skb->data;
@@ -113,7 +113,7 @@ static int poll(struct napi_struct *napi, int budget)
 	struct ll_queue *q = container_of(napi, struct ll_queue, napi);
 	int done;
 
-	tx_clean(q, budget);
+	tx_clean(q);
 	done = ll_rx_poll(q, budget);
 	if (done < budget)
 		napi_complete_done(napi, done);

@@ -1,15 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Receiving: empty pages lie in the ring, the host fills them.  A small frame is
- * copied into an skb and its page stays; of a larger one the headers are copied
- * and the pages become fragments, which return to the queue's page pool.
+ * copied into an skb and its page stays; of a larger one the pages become fragments,
+ * which return to the queue's page pool.
  */
 #include <linux/etherdevice.h>
 #include <linux/if_vlan.h>
 #include <linux/skbuff.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <net/busy_poll.h>
+#include <net/gro.h>
+#include <net/udp.h>
 #include "netdev.h"
 
-#define LL_RX_COPY 256 /* frames up to this are copied whole */
+/*
+ * Frames up to this are copied whole.  With it an skb's head is still one of those
+ * from the kernel's cache of small heads; a larger one would be cut from a page.
+ */
+#define LL_RX_COPY 128
+
+/* The list that GRO itself passes such frames on by, so that they keep their order. */
+static void ll_gro_normal_one(struct napi_struct *napi, struct sk_buff *skb)
+{
+	skb_mark_napi_id(skb, napi);
+#ifdef LL_GRO_NODE
+	gro_normal_one(&napi->gro, skb, 1);
+#else
+	gro_normal_one(napi, skb, 1);
+#endif
+}
 
 static void post(struct ll_queue *q, struct page *page)
 {
@@ -108,38 +128,92 @@ static void recycle(struct ll_queue *q, u32 pieces)
 		post(q, (struct page *)ll_ring_desc(q->rx, q->rx_taken)->cookie);
 }
 
-static struct sk_buff *take_frame(struct ll_queue *q, u32 pieces, u32 bytes)
+/* napi_alloc_skb() of some releases would take a quarter of a page. */
+static struct sk_buff *small_skb(struct ll_queue *q)
+{
+	struct sk_buff *skb = __alloc_skb(NET_SKB_PAD + LL_RX_COPY, GFP_ATOMIC | __GFP_NOWARN,
+					  SKB_ALLOC_RX | SKB_ALLOC_NAPI, NUMA_NO_NODE);
+
+	if (likely(skb)) {
+		skb_reserve(skb, NET_SKB_PAD);
+		skb->dev = q->port->dev;
+	}
+	return skb;
+}
+
+/* A small frame is copied whole, which is cheaper than to give its buffer away. */
+static struct sk_buff *take_small(struct ll_queue *q, u32 bytes)
+{
+	struct ll_desc *desc = ll_ring_desc(q->rx, q->rx_taken);
+	const u8 *frame = (const u8 *)(unsigned long)desc->addr;
+	struct sk_buff *skb = small_skb(q);
+
+	if (likely(skb)) {
+		u8 *data = __skb_put(skb, bytes);
+
+		/* Sizes that the compiler knows; there is room behind the frame on both sides. */
+		memcpy(data, frame, LL_RX_COPY / 2);
+		if (bytes > LL_RX_COPY / 2)
+			memcpy(data + LL_RX_COPY / 2, frame + LL_RX_COPY / 2, LL_RX_COPY / 2);
+		if (unlikely(!set_metadata(skb, desc))) {
+			kfree_skb(skb);
+			skb = NULL;
+		}
+	}
+	recycle(q, 1);
+	return skb;
+}
+
+/*
+ * How much of a frame must lie in the skb's head: up to where the checksum goes; if
+ * that is TCP or UDP the exact headers, so that GRO can move the fragments.
+ */
+static u32 head_bytes(const struct ll_desc *desc)
+{
+	const u8 *frame = (const u8 *)(unsigned long)desc->addr;
+	u32 bytes;
+
+	if (!(desc->csum_flags & LL_CSUM_NEEDED))
+		return 0;
+	bytes = (u32)desc->csum_start + desc->csum_offset + sizeof(__sum16);
+	if (bytes > desc->len)
+		return bytes;
+	if (desc->csum_offset == offsetof(struct tcphdr, check))
+		bytes = desc->csum_start + (frame[desc->csum_start + 12] >> 4 << 2);
+	else if (desc->csum_offset == offsetof(struct udphdr, check))
+		bytes = desc->csum_start + sizeof(struct udphdr);
+	return bytes;
+}
+
+/* The buffers of a larger one become fragments of napi->skb, which GRO may use again. */
+static struct sk_buff *take_large(struct ll_queue *q, u32 pieces)
 {
 	struct ll_desc *first = ll_ring_desc(q->rx, q->rx_taken);
-	u32 head = min_t(u32, first->len, LL_RX_COPY);
-	struct sk_buff *skb;
-	u32 i;
+	u32 i, head = head_bytes(first);
+	struct sk_buff *skb = NULL;
 
-	skb = napi_alloc_skb(&q->napi, LL_RX_COPY);
-	if (!skb) {
+	if (likely(head <= min_t(u32, first->len, GRO_MAX_HEAD)))
+		skb = napi_get_frags(&q->napi);
+	if (unlikely(!skb)) {
 		recycle(q, pieces);
 		return NULL;
 	}
-	skb_put_data(skb, (void *)(unsigned long)first->addr, head);
-	if (!set_metadata(skb, first)) {
-		kfree_skb(skb);
+	if (head)
+		skb_put_data(skb, (void *)(unsigned long)first->addr, head);
+	if (unlikely(!set_metadata(skb, first))) {
+		napi_free_frags(&q->napi);
 		recycle(q, pieces);
 		return NULL;
-	}
-	if (bytes == head) {
-		recycle(q, pieces);
-		return skb;
 	}
 	skb_mark_for_recycle(skb);
-	for (i = 0; i < pieces; i++, q->rx_taken++) {
+	for (i = 0; i < pieces; i++, q->rx_taken++, head = 0) {
 		struct ll_desc *desc = ll_ring_desc(q->rx, q->rx_taken);
-		u32 skip = i ? 0 : head;
 
-		if (desc->len == skip)
+		if (desc->len == head)
 			page_pool_put_full_page(q->pages, (struct page *)desc->cookie, true);
 		else
 			skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, (struct page *)desc->cookie,
-					skip, desc->len - skip, PAGE_SIZE);
+					head, desc->len - head, PAGE_SIZE);
 	}
 	return skb;
 }
@@ -168,10 +242,44 @@ static u32 measure(struct ll_queue *q, u32 tail, u32 *bytes)
 	return 0;
 }
 
+/*
+ * Would GRO look at the frame and pass it on?  That is so for UDP while nobody asked
+ * for UDP_GRO, which also is what opening a tunnel does.
+ */
+static bool gro_is_idle(const struct sk_buff *skb)
+{
+	const netdev_features_t udp_gro = NETIF_F_GRO_FRAGLIST | NETIF_F_GRO_UDP_FWD;
+
+	if (skb->dev->features & udp_gro)
+		return false;
+	if (skb->protocol == htons(ETH_P_IP))
+		return skb->len >= sizeof(struct iphdr) &&
+		       ((const struct iphdr *)skb->data)->protocol == IPPROTO_UDP &&
+		       !static_branch_unlikely(&udp_encap_needed_key);
+#if IS_ENABLED(CONFIG_IPV6)
+	if (skb->protocol == htons(ETH_P_IPV6))
+		return skb->len >= sizeof(struct ipv6hdr) &&
+		       ((const struct ipv6hdr *)skb->data)->nexthdr == IPPROTO_UDP &&
+		       !static_branch_unlikely(&udpv6_encap_needed_key);
+#endif
+	return false;
+}
+
+static void count_received(struct net_device *dev, u64 frames, u64 bytes)
+{
+	struct pcpu_sw_netstats *stats = this_cpu_ptr(dev->tstats);
+
+	u64_stats_update_begin(&stats->syncp);
+	u64_stats_add(&stats->rx_bytes, bytes);
+	u64_stats_add(&stats->rx_packets, frames);
+	u64_stats_update_end(&stats->syncp);
+}
+
 int ll_rx_poll(struct ll_queue *q, int budget)
 {
 	struct net_device *dev = q->port->dev;
 	u32 tail = virt_load_acquire(&q->rx->tail);
+	u64 frames = 0, total = 0;
 	int done = 0;
 
 	/* A host that counts wrong must not lead us astray. */
@@ -183,6 +291,7 @@ int ll_rx_poll(struct ll_queue *q, int budget)
 	while (done < budget && q->rx_taken != tail) {
 		u32 bytes, pieces = measure(q, tail, &bytes);
 		struct sk_buff *skb;
+		bool large;
 
 		if (!pieces)
 			break;
@@ -193,16 +302,27 @@ int ll_rx_poll(struct ll_queue *q, int budget)
 			recycle(q, pieces);
 			continue;
 		}
-		skb = take_frame(q, pieces, bytes);
+		large = bytes > LL_RX_COPY || pieces > 1;
+		skb = large ? take_large(q, pieces) : take_small(q, bytes);
 		if (!skb) {
 			DEV_STATS_INC(dev, rx_dropped);
 			continue;
 		}
-		dev_sw_netstats_rx_add(dev, bytes);
-		skb->protocol = eth_type_trans(skb, dev);
+		frames++;
+		total += bytes;
 		skb_record_rx_queue(skb, q->index);
-		napi_gro_receive(&q->napi, skb);
+		if (large) {
+			napi_gro_frags(&q->napi);
+		} else {
+			skb->protocol = eth_type_trans(skb, dev);
+			if (gro_is_idle(skb))
+				ll_gro_normal_one(&q->napi, skb);
+			else
+				napi_gro_receive(&q->napi, skb);
+		}
 	}
+	if (frames)
+		count_received(dev, frames, total);
 	refill(q);
 	return done;
 }

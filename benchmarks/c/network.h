@@ -118,7 +118,6 @@ static inline void join_kernels(const struct node *a, const struct node *b, int 
 {
 	const struct plh_link_parameters cable = {
 		.kernel = { a->subject.kernel, b->subject.kernel },
-		.netdev = { { .ring_entries = 1024 }, { .ring_entries = 1024 } },
 		.offload = (uint32_t)offload,
 	};
 
