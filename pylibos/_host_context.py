@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary, ref
 
 if TYPE_CHECKING:
     from pylibos._process import Process
@@ -72,13 +73,15 @@ class Dispatcher:
     Args:
         real: the host's.
         chosen: called with the guest's process, or its clock, and the arguments.
+        kinds: classes of what chosen makes, for isinstance().
     """
 
-    __slots__ = ("__weakref__", "_chosen", "_real")
+    __slots__ = ("__weakref__", "_chosen", "_kinds", "_real")
 
-    def __init__(self, real: Any, chosen: Callable[..., Any]) -> None:
+    def __init__(self, real: Any, chosen: Callable[..., Any], kinds: tuple[type, ...] = ()) -> None:
         self._real = real
         self._chosen = chosen
+        self._kinds = kinds
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         process = current_process()
@@ -93,10 +96,10 @@ class Dispatcher:
         return (self._real,)
 
     def __instancecheck__(self, item: object) -> bool:
-        return isinstance(item, self._real)
+        return isinstance(item, (*self._kinds, self._real))
 
     def __subclasscheck__(self, item: type) -> bool:
-        return issubclass(item, self._real)
+        return issubclass(item, (*self._kinds, self._real))
 
     def __or__(self, other: Any) -> Any:
         return self._real | other
@@ -118,6 +121,30 @@ class ClockDispatcher(Dispatcher):
         if guest is None:
             return self._real(*args, **options)
         return self._chosen(guest.clock, *args, **options)
+
+
+class Variants:
+    """Makes of anybody's class one whose inherited methods are those of a class of ours.
+
+    Args:
+        ours: derived from a class of the standard library, whose other descendants it serves.
+    """
+
+    def __init__(self, ours: type) -> None:
+        self._ours = ours
+        # A variant keeps its base alive, so it must not itself be kept.
+        self._made: WeakKeyDictionary[type, ref[type]] = WeakKeyDictionary()
+
+    def __call__(self, wanted: type) -> type:
+        """Return the class to use instead of one of the standard library or derived of it."""
+        if wanted in self._ours.__mro__:
+            return self._ours
+        known = self._made.get(wanted)
+        if known is None or (made := known()) is None:
+            names = {"__module__": wanted.__module__, "__qualname__": wanted.__qualname__}
+            made = type(wanted.__name__, (wanted, self._ours), names)
+            self._made[wanted] = ref(made)
+        return made
 
 
 # Owner, attribute, and what makes the new value of the old one.

@@ -18,16 +18,17 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from pylibos._asyncio import KernelEventLoop
 from pylibos._host_context import (
     Dispatcher,
     Patches,
     Target,
+    Variants,
     current_process,
     on_the_host,
 )
+from pylibos._select import Epoll
 from pylibos._socket import F_DUPFD_CLOEXEC, Socket
 from pylibos._tls import TlsSocket
 
@@ -53,17 +54,7 @@ class HostedSocket(Socket):
         super().__init__(process, family, type, proto, fileno)
 
 
-_hosted: WeakKeyDictionary[type, type] = WeakKeyDictionary()
-
-
-def _hosted_class(wanted: type) -> type:
-    """The class for an instance of socket.socket or of somebody's subclass of it."""
-    if wanted is socket.socket:
-        return HostedSocket
-    if (made := _hosted.get(wanted)) is None:
-        names = {"__module__": wanted.__module__, "__qualname__": wanted.__qualname__}
-        made = _hosted[wanted] = type(wanted.__name__, (wanted, HostedSocket), names)
-    return made
+_hosted_class = Variants(HostedSocket)
 
 
 def _new(wanted: type, *args: Any, **options: Any) -> Any:
@@ -165,7 +156,7 @@ def _targets() -> Iterator[Target]:
 
     yield select, "select", _method("select")
     yield select, "poll", _method("poll")
-    yield select, "epoll", lambda real: Dispatcher(real, _epoll)
+    yield select, "epoll", lambda real: Dispatcher(real, _epoll, (Epoll,))
     yield selectors.SelectSelector, "_select", _method("select")
     yield selectors.PollSelector, "_selector_cls", _method("poll")
     yield selectors.EpollSelector, "_selector_cls", lambda real: Dispatcher(real, _epoll)

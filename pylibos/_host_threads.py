@@ -3,7 +3,8 @@
 
 A host thread would run beside virtual time, and a lock of the host would stop all programs of
 the world at once.  So Thread.start() spawns a program, and new locks are locks for programs;
-what is made of locks (Event, Condition, Semaphore, Queue, Future) follows by itself.
+what is made of locks (Event, Condition, Semaphore, Queue, Future) follows by itself.  In real
+time, where no programs run, threads stay threads, and are inside as_host() as well.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from greenlet import GreenletExit
 
-from pylibos._host_context import Dispatcher, Patches, Target, current_process
+from pylibos._host_context import Dispatcher, Patches, Target, Variants, current_process
 from pylibos._hub import Waiter
 from pylibos._program_locks import ProgramLock, ProgramRLock
 
 if TYPE_CHECKING:
     from pylibos._process import Process
     from pylibos._program import Program
+    from pylibos._world import World
 
 _THREAD: ContextVar[threading.Thread | None] = ContextVar("pylibos_thread", default=None)
 # Far above what the host gives its threads, which are addresses.
@@ -64,17 +65,7 @@ class ProgramThread(threading.Thread):
         return f"<{type(self).__name__}({self.name}, program, {state} {self.ident})>"
 
 
-_variants: WeakKeyDictionary[type, type] = WeakKeyDictionary()
-
-
-def _variant(kind: type) -> type:
-    """A class of thread with the methods of ProgramThread below its own ones."""
-    if kind is threading.Thread:
-        return ProgramThread
-    if (made := _variants.get(kind)) is None:
-        names = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
-        made = _variants[kind] = type(kind.__name__, (kind, ProgramThread), names)
-    return made
+_variant = Variants(ProgramThread)
 
 
 def _run(thread: threading.Thread) -> None:
@@ -95,7 +86,13 @@ def _is_being_killed(error: BaseException) -> bool:
     return isinstance(context, GreenletExit) or (context is not None and _is_being_killed(context))
 
 
-def _start(process: Process, thread: Any) -> None:
+def _takes_turns(process: Process) -> bool:
+    """Whether threads and locks are to be those of programs; else the host's can be used."""
+    hub = process.world.hub
+    return process.world.virtual or hub.runs_programs_here()
+
+
+def _start_program(process: Process, thread: Any) -> None:
     if not thread._initialized:
         raise RuntimeError("thread.__init__() not called")
     if thread.ident is not None:
@@ -108,13 +105,32 @@ def _start(process: Process, thread: Any) -> None:
     thread._started.set()
 
 
+def _start_inside(process: Process, thread: Any, real: Callable[[Any], None]) -> None:
+    """Start a thread of the host, in real time, that is inside as_host() as well."""
+    run = thread.run
+
+    def run_inside() -> None:
+        del thread.run
+        with process.as_host():
+            run()
+
+    thread.run = run_inside
+    try:
+        real(thread)
+    except BaseException:
+        vars(thread).pop("run", None)
+        raise
+
+
 def _starter(real: Callable[[Any], None]) -> Callable[[Any], None]:
     def start(self: Any) -> None:
         process = current_process()
         if process is None:
             real(self)
+        elif _takes_turns(process):
+            _start_program(process, self)
         else:
-            _start(process, self)
+            _start_inside(process, self, real)
 
     start.__doc__ = real.__doc__
     return start
@@ -130,26 +146,36 @@ class _ThreadDispatcher(Dispatcher):
         return self._real() if thread is None else self._chosen(thread)
 
 
-def _lock(process: Process) -> ProgramLock:
-    return ProgramLock(process.world)
+def _maker(real: Any, make: Callable[[World], Any], *kinds: type) -> Dispatcher:
+    """Replace what makes a lock or a queue."""
+
+    def chosen(process: Process) -> Any:
+        return make(process.world) if _takes_turns(process) else real()
+
+    return Dispatcher(real, chosen, kinds)
 
 
-def _rlock(process: Process) -> ProgramRLock:
-    return ProgramRLock(process.world)
+def _lock(real: Any) -> Dispatcher:
+    return _maker(real, ProgramLock, ProgramLock)
 
 
-def _simple_queue(_process: Process) -> Any:
-    return queue._PySimpleQueue()  # type: ignore[attr-defined]
+def _rlock(real: Any) -> Dispatcher:
+    return _maker(real, ProgramRLock, ProgramRLock)
+
+
+def _simple_queue(real: Any) -> Dispatcher:
+    kind: Any = queue._PySimpleQueue  # type: ignore[attr-defined]
+    return _maker(real, lambda _world: kind(), kind)
 
 
 def _targets() -> Iterator[Target]:
     yield threading.Thread, "start", _starter
     yield threading, "current_thread", lambda real: _ThreadDispatcher(real, lambda it: it)
     yield threading, "get_ident", lambda real: _ThreadDispatcher(real, lambda it: it.ident)
-    yield threading, "Lock", lambda real: Dispatcher(real, _lock)
-    yield threading, "_allocate_lock", lambda real: Dispatcher(real, _lock)
-    yield threading, "RLock", lambda real: Dispatcher(real, _rlock)
-    yield queue, "SimpleQueue", lambda real: Dispatcher(real, _simple_queue)
+    yield threading, "Lock", _lock
+    yield threading, "_allocate_lock", _lock
+    yield threading, "RLock", _rlock
+    yield queue, "SimpleQueue", _simple_queue
 
 
 THREADS = Patches(_targets)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import heapq
 import threading
+from _thread import get_ident  # the host's, also inside as_host()
 from collections import deque
 from collections.abc import Callable
 from ctypes import byref, c_int64
@@ -78,13 +79,13 @@ class Hub:
 
     def spawn(self, function: Callable[..., T], args: Any, kwargs: dict[str, Any]) -> Program[T]:
         """Queue a new program; it starts when the caller blocks."""
-        if self._programs and self._thread != threading.get_ident():
+        if self._programs and self._thread != get_ident():
             raise ThreadError(
                 "Programs of a world take turns in the thread that spawned the first of them; "
                 "spawn from that thread, or give this thread a world of its own."
             )
         if self.greenlet is None or not self._programs:
-            self._thread = threading.get_ident()
+            self._thread = get_ident()
             self.greenlet = greenlet(self._loop)
         program: Program[T] = Program(self, function, args, kwargs)
         self._programs.append(program)
@@ -194,6 +195,14 @@ class Hub:
         """Let a waiter go on; its greenlet's turn comes later."""
         self._wake(waiter)
 
+    def runs_programs_here(self) -> bool:
+        """Whether this host thread is the one that runs programs of this world."""
+        return bool(self._programs) and self._thread == get_ident()
+
+    def may_wait_here(self) -> bool:
+        """Whether this host thread runs the programs, or there are none."""
+        return not self._programs or self._thread == get_ident()
+
     def next_timer_ns(self) -> int:
         """The earliest deadline of a waiter, or NEVER."""
         while self._timers and self._timers[0][2].ready:
@@ -203,8 +212,8 @@ class Hub:
     def _mine(self) -> bool:
         """Whether this thread runs the world, rather than waits for its own call only."""
         if self._programs:
-            return self._thread == threading.get_ident()
-        return threading.current_thread() is threading.main_thread()
+            return self._thread == get_ident()
+        return get_ident() == threading.main_thread().ident
 
     def _wait_in_thread(
         self, machine: Machine, task: int, result: c_int64, deadline_ns: int | None
@@ -260,7 +269,7 @@ class Hub:
 
     def _block_outer(self, waiter: Waiter) -> None:
         while not waiter.ready:
-            if self._programs and self._thread == threading.get_ident():
+            if self._programs and self._thread == get_ident():
                 hub = self.greenlet
                 if hub is None or hub.dead:
                     hub = self.greenlet = greenlet(self._loop)

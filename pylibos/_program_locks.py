@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent
 
+from pylibos._errors import ThreadError
 from pylibos._hub import Waiter
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class ProgramLock:
 
         Raises:
             DeadlockError: nobody is left who could release it.
+            ThreadError: another thread of the host than the one that runs the programs.
         """
         if timeout != -1:
             if not blocking:
@@ -66,6 +68,11 @@ class ProgramLock:
 
     def _wait(self, timeout: float) -> bool:
         world = self._world
+        if not world.hub.may_wait_here():
+            raise ThreadError(
+                "Programs share this lock, and another thread waits for it; make locks that "
+                "threads of the host are to share outside of as_host()."
+            )
         deadline_ns = None if timeout == -1 else world.now_ns + round(timeout * 1e9)
         waiter = _LockWaiter()
         self._waiters.append(waiter)

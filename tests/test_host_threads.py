@@ -393,3 +393,78 @@ def test_locks_made_inside_work_outside(kernel):
     lock.acquire()
     assert kernel.now_ns - before == 3 * SECOND
     program.join()
+
+
+def test_thread_starts_threads(host):
+    ends = []
+
+    def outer():
+        threads = [started(time.sleep, seconds) for seconds in (1, 2)]
+        for thread in threads:
+            thread.join()
+            ends.append(host.now_ns)
+
+    before = host.now_ns
+    started(outer).join()
+    assert [end - before for end in ends] == [SECOND, 2 * SECOND]
+
+
+def test_lock_of_programs_refuses_other_threads(kernel):
+    errors = []
+    with kernel.as_host():
+        lock = threading.Lock()
+    lock.acquire()
+
+    def work():
+        try:
+            lock.acquire()
+        except pylibos.ThreadError as error:
+            errors.append(str(error))
+
+    program = kernel.spawn(kernel.sleep, 1)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    program.join()
+    assert "make locks that threads of the host are to share outside" in errors[0]
+
+
+def test_threads_of_a_real_world_are_threads_and_inside(boot):
+    kernel = boot(clock="real")
+    seen = queue.Queue()
+
+    def serve():
+        server = socket.create_server(("127.0.0.1", 7))
+        seen.put((threading.get_native_id(), server.process))
+        peer, _ = server.accept()
+        with server, peer:
+            peer.sendall(peer.recv(10).upper())
+
+    with kernel.as_host():
+        lock = threading.Lock()
+        thread = started(serve)
+        identity, process = seen.get(timeout=60)
+        with socket.create_connection(("127.0.0.1", 7)) as client:
+            client.sendall(b"hello")
+            assert client.recv(10) == b"HELLO"
+        thread.join()
+    assert process is kernel
+    assert identity != threading.get_native_id()
+    assert type(lock) is type(threading.Lock())
+    assert type(thread) is threading.Thread
+
+
+def test_programs_of_a_real_world_share_locks_and_threads(boot):
+    kernel = boot(clock="real")
+
+    def work():
+        with kernel.as_host():
+            lock = threading.Lock()
+            lock.acquire()
+            thread = threading.Thread(target=lambda: (time.sleep(0.001), lock.release()))
+            thread.start()
+            lock.acquire()
+            thread.join()
+            return type(lock), isinstance(lock, type(lock))
+
+    assert kernel.spawn(work).result()[0].__name__ == "ProgramLock"
