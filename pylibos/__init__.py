@@ -11,6 +11,7 @@ Source of all behaviour: the kernel of the image that is booted.
 
 from __future__ import annotations
 
+from pylibos import plot
 from pylibos._asyncio import KernelEventLoop
 from pylibos._boot_config import Allocator
 from pylibos._capture import Capture
@@ -118,6 +119,7 @@ __all__ = [
     "World",
     "boot",
     "images",
+    "plot",
 ]
 
 for _name in __all__:

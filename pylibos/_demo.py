@@ -14,28 +14,30 @@ import random
 import socket
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pylibos._demo_picture import Sample, draw
+from pylibos import plot
 from pylibos._demo_tap import serve_to_host
 from pylibos._kernel import Kernel, boot
 from pylibos._link import Link
 from pylibos._netlink import add_route
+from pylibos._probe import Probe
 from pylibos._socket import Socket
-from pylibos._tcp_info import tcp_info
 from pylibos._world import World
 
 DELAY_MS = 20
 PORT = 80
 _BLOCK = 1 << 18
-# Samples of TCP_INFO, in s of virtual time.
-_INTERVAL = 0.1
+# Between two samples of TCP_INFO, in virtual time.
+_INTERVAL_MS = 20
 _SNAPLEN = 128
+# How much of the connection the time sequence shows: single segments are to be seen.
+_SEQUENCE_S = 4
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Transfer:
         size: bytes that arrived.
         virtual_ns, wall_s: how long it took.
         retransmissions: segments that the sender sent again.
-        samples: TCP_INFO of the sender over virtual time.
+        probe: TCP_INFO of the sender over virtual time.
     """
 
     digest: str = ""
@@ -55,7 +57,7 @@ class Transfer:
     virtual_ns: int = 0
     wall_s: float = 0
     retransmissions: int = 0
-    samples: list[Sample] = field(default_factory=list)
+    probe: Probe | None = None
 
 
 def make_file(path: Path, size: int, seed: int) -> str:
@@ -112,33 +114,17 @@ def transfer(
             while count := peer.recv_into(room):
                 digest.update(view[:count])
                 result.size += count
+                progress.update(bar, completed=result.size)
         result.digest = digest.hexdigest()
-
-    def sample(conn: Socket, start_ns: int) -> None:
-        while conn.fileno() >= 0:
-            info = tcp_info(conn)
-            result.samples.append(
-                Sample(
-                    (world.now_ns - start_ns) / 1e9,
-                    info.bytes_acked,
-                    info.snd_cwnd,
-                    info.total_retrans,
-                    info.rtt_us,
-                )
-            )
-            progress.update(bar, completed=result.size)
-            sender.sleep(_INTERVAL)
 
     start_wall, start_ns = time.perf_counter(), world.now_ns
     program = receiver.spawn(receive)
     with sender.create_connection(("10.2.0.2", PORT)) as conn, path.open("rb") as file:
-        sampler = sender.spawn(sample, conn, start_ns)
+        result.probe = sender.probe(conn, every_ms=_INTERVAL_MS)
         conn.sendfile(file)
         conn.shutdown(socket.SHUT_WR)
         program.result()
-        result.retransmissions = tcp_info(conn).total_retrans
-        sampler.kill()
-    progress.update(bar, completed=result.size)
+        result.retransmissions = conn.tcp_info().total_retrans
     result.virtual_ns = world.now_ns - start_ns
     result.wall_s = time.perf_counter() - start_wall
     return result
@@ -182,7 +168,7 @@ def run_demo(
         loss_pct: loss of the slow link, from router to receiver.
         seed: of the file's content and of the world.
         with_tap: whether to try the second part.
-        out: folder for connection.pcapng and connection.png.
+        out: folder for connection.pcapng and the pictures.
     """
     console = Console()
     out.mkdir(parents=True, exist_ok=True)
@@ -191,10 +177,15 @@ def run_demo(
         expected = make_file(path, size, seed)
         console.rule(f"{size / 1e6:g} MB through a link of {DELAY_MS} ms that loses {loss_pct:g} %")
         result, same = _first_part(console, kernel, profile, loss_pct, seed, path, expected, out)
-        picture = out / "connection.png"
-        draw(result.samples, picture, f"TCP over {DELAY_MS} ms and {loss_pct:g} % loss")
-        console.print(f"capture: {out / 'connection.pcapng'}", highlight=False)
-        console.print(f"picture: {picture}", highlight=False)
+        capture = out / "connection.pcapng"
+        pictures = [out / "connection.png", out / "time-sequence.png"]
+        assert result.probe is not None
+        title = f"TCP over {DELAY_MS} ms and {loss_pct:g} % loss"
+        plot.congestion(result.probe, pictures[0], title=title)
+        plot.time_sequence(capture, pictures[1], title=title, end_s=_SEQUENCE_S)
+        console.print(f"capture: {capture}", highlight=False)
+        for picture in pictures:
+            console.print(f"picture: {picture}", highlight=False)
         if with_tap:
             console.rule("the same file to the host's ping and curl, through a tap")
             same = serve_to_host(console, kernel, profile, path, expected) and same

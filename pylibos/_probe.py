@@ -176,6 +176,12 @@ class Probe:
             ) from error
         return pd.DataFrame(list(self._plain()), columns=list(COLUMNS))
 
+    def plot(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """Draw it; see ``pylibos.plot.congestion()``."""
+        from pylibos import plot
+
+        plot.congestion(self, path, **options)
+
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"every {self.interval_ns / 1e6:g} ms"
         return f"<pylibos.Probe {state}: {len(self)} rows>"
