@@ -13,11 +13,16 @@ from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable
 from typing import Any
 
+_modules = sys.modules
+
 
 def leave(switch: Callable[[], Any]) -> None:
     """Switch to another greenlet by a call of ``switch``, as if no event loop ran here."""
-    hooks = sys.get_asyncgen_hooks()
     loop = _get_running_loop()
+    if loop is None and "trio" not in _modules:
+        switch()
+        return
+    hooks = sys.get_asyncgen_hooks()
     if loop is None and hooks.firstiter is None:
         switch()
         return

@@ -20,6 +20,7 @@ import trio
 import trio.socket
 
 from pylibos._errors import DeadlockError
+from pylibos._host_context import GUEST, on_the_host
 from pylibos._running import place
 from pylibos._trio import current_process
 from pylibos._trio_socket import TrioSocket
@@ -141,7 +142,10 @@ def run(
     waits = Waits(world)
     clock = WorldClock(world, waits)
 
+    guest = GUEST.get()
+
     async def main() -> Any:
+        GUEST.set(guest)
         set_waits(waits)
         trio.socket.set_custom_socket_factory(_Sockets())
         trio.socket.set_custom_hostname_resolver(_Names())
@@ -164,7 +168,8 @@ def run(
     instruments = [clock, *options.pop("instruments", ())]
     world.hub.reporters.append(report)
     try:
-        with _same_order(world.seed):
+        # Inside as_host(), too, trio itself waits in the host's epoll; its tasks are inside.
+        with _same_order(world.seed), on_the_host():
             value = trio.run(main, clock=clock, instruments=instruments, **options)
     except trio.TrioInternalError as error:
         if isinstance(error.__cause__, DeadlockError):

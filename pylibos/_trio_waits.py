@@ -49,7 +49,8 @@ class _Poller:
     def _listen(self) -> None:
         try:
             while True:
-                self._heard += self._epoll.poll()
+                came = self._epoll.poll()
+                self._heard += came  # not in one: deliver() replaces the list meanwhile
                 self._waits.wake()
         except GreenletExit:
             self._error = KernelHalted(f"{self._process!r} was halted while a trio task waited.")

@@ -11,8 +11,11 @@ import socket
 import threading
 import time
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 from asyncio_cases import ask, serve_upper, upper
+from conftest import main_builds
 
 import pylibos
 from pylibos import KernelEventLoop
@@ -20,6 +23,13 @@ from pylibos import KernelEventLoop
 SECOND = 10**9
 LL_SYS_FAIL, PANIC = 0x10005, 0  # abi/liblinux.h
 MS = 10**6
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One kernel for many examples."""
+    with pylibos.boot(**main_builds()[0].options) as kernel:
+        yield kernel
 
 
 @pytest.fixture
@@ -45,6 +55,24 @@ def test_sleep_ends_at_the_nanosecond(kernel, ns):
     before = kernel.now_ns
     kernel.run(asyncio.sleep(ns / 1e9))
     assert kernel.now_ns - before == ns
+
+
+@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.given(delays=st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
+def test_many_sleeps_end_at_their_nanoseconds(shared, delays):
+    ends = []
+
+    async def sleep(ns):
+        await asyncio.sleep(ns / 1e9)
+        ends.append((ns, shared.now_ns - before))
+
+    async def main():
+        await asyncio.gather(*(sleep(ns) for ns in delays))
+
+    before = shared.now_ns
+    shared.run(main())
+    assert sorted(ends) == [(ns, ns) for ns in sorted(delays)]
+    assert [end for _, end in ends] == sorted(delays)
 
 
 def test_timers_a_nanosecond_apart_stay_apart(kernel, loop):
@@ -409,11 +437,16 @@ def test_deadlock_names_the_tasks_and_where_they_wait(boot):
 
 def test_panic_comes_out_of_run(boot_one):
     kernel = boot_one()
+    events = []
 
     async def main():
-        with pytest.raises(pylibos.KernelPanic):
-            kernel.syscall(LL_SYS_FAIL, PANIC, 0)
-        await asyncio.sleep(100)
+        try:
+            with pytest.raises(pylibos.KernelPanic):
+                kernel.syscall(LL_SYS_FAIL, PANIC, 0)
+            await asyncio.sleep(100)
+        finally:
+            events.append("unwound")
 
     with pytest.raises(pylibos.KernelPanic):
         kernel.run(main())
+    assert events == ["unwound"]

@@ -11,9 +11,12 @@ import textwrap
 import threading
 import time
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 import trio
 import trio.testing
+from conftest import main_builds
 
 import pylibos
 from pylibos import _trio, _trio_run
@@ -21,6 +24,13 @@ from pylibos import _trio, _trio_run
 SECOND = 10**9
 MS = 10**6
 LL_SYS_FAIL, PANIC = 0x10005, 0  # abi/liblinux.h
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One kernel for many examples."""
+    with pylibos.boot(**main_builds()[0].options) as kernel:
+        yield kernel
 
 
 async def upper(stream):
@@ -86,6 +96,26 @@ def test_time_is_the_worlds_and_never_goes_back(kernel):
         assert abs(seen[-1] - kernel.now_ns / 1e9) < 1e-9
 
     kernel.trio_run(main)
+
+
+@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.given(delays=st.lists(st.integers(0, 10**12), min_size=1, max_size=20))
+def test_many_sleeps_end_at_their_nanoseconds(shared, delays):
+    ends = []
+
+    async def sleep(ns):
+        await trio.sleep(ns / 1e9)
+        ends.append((ns, shared.now_ns - before))
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            for ns in delays:
+                nursery.start_soon(sleep, ns)
+
+    before = shared.now_ns
+    shared.trio_run(main)
+    assert sorted(ends) == [(ns, ns) for ns in sorted(delays)]
+    assert [end for _, end in ends] == sorted(delays)
 
 
 def test_sleeps_of_tasks_overlap(kernel):
@@ -193,6 +223,22 @@ def test_run_in_a_program_works(kernel):
     before = kernel.now_ns
     program.result()
     assert kernel.now_ns - before == 3 * SECOND
+
+
+def test_run_inside_as_host_works(kernel):
+    async def main():
+        before = time.monotonic_ns()
+        await trio.sleep(3)
+        assert time.monotonic_ns() - before == 3 * SECOND
+        with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as sock:
+            await sock.bind(("127.0.0.1", 7))
+            with trio.move_on_after(1):
+                await sock.recv(10)
+
+    before = kernel.now_ns
+    with kernel.as_host():
+        kernel.world.trio_run(main)
+    assert kernel.now_ns - before == 4 * SECOND
 
 
 def test_killed_program_unwinds_its_tasks(kernel):
@@ -423,10 +469,10 @@ def test_same_seed_gives_the_same_order_and_capture(one_build, tmp_path):
 
 def test_order_of_trio_runs_elsewhere_is_left_alone(kernel):
     scheduler = sys.modules["trio._core._run"]
-    state = scheduler._r.getstate()
+    state, flag = scheduler._r.getstate(), scheduler._ALLOW_DETERMINISTIC_SCHEDULING
     kernel.trio_run(trio.sleep, 1)
     assert scheduler._r.getstate() == state
-    assert scheduler._ALLOW_DETERMINISTIC_SCHEDULING is False
+    assert scheduler._ALLOW_DETERMINISTIC_SCHEDULING is flag
 
 
 def test_unknown_scheduler_is_warned_of(kernel, monkeypatch):

@@ -14,6 +14,7 @@ import trustme
 from trio.socket import SOCK_DGRAM
 
 import pylibos
+from pylibos import _trio_waits
 
 SECOND = 10**9
 MS = 10**6
@@ -356,6 +357,24 @@ def test_reader_and_writer_wait_for_one_socket(kernel):
                 nursery.start_soon(swap, two)
 
     kernel.trio_run(main)
+
+
+def test_each_event_is_heard_once(pair):
+    a, b, _ = pair
+
+    async def main():
+        with udp(a) as here, udp(b) as there:
+            await there.bind(("10.0.0.2", 7))
+            await here.connect(("10.0.0.2", 7))
+            for _ in range(10):
+                await here.send(b"x")
+                _, source = await there.recvfrom(10)
+                await there.sendto(b"y", source)
+                await here.recv(10)
+            pollers = _trio_waits.current_waits()._pollers.values()
+            assert [poller._heard for poller in pollers] == [[], []]
+
+    a.world.trio_run(main)
 
 
 # --- Cancellation ---
