@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pcapng import read
+
 import pylibos
 
 MS = 10**6
@@ -40,7 +42,7 @@ def round_trip_ns(
     source: str | None = None,
 ) -> int:
     """Time of a datagram and its echo; neighbours and tunnels are warmed up by another one."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    family = family_of(address)
 
     def answer() -> None:
         for _ in range(2):
@@ -59,6 +61,31 @@ def round_trip_ns(
                 here.sendto(b"x" * size, (address, 7))
                 assert here.recv(70000) == b"x" * size
             return net.now_ns - before
+
+
+def largest_frames(
+    net: pylibos.Network, path: Path, sender: pylibos.Process, address: str, size: int = 1000
+) -> list[int]:
+    """Bytes of the largest frame that each link's first end sends because of a datagram."""
+    captures = [
+        link.ends[0].device.capture(path / f"{number}.pcapng")
+        for number, link in enumerate(net.links)
+    ]
+    with sender.socket(family_of(address), socket.SOCK_DGRAM) as here:
+        here.sendto(b"x" * size, (address, 9))
+        net.run_for(SECOND)
+    for capture in captures:
+        capture.close()
+    sent = [
+        [len(packet.data) for packet in read(capture.path).packets if not packet.inbound]
+        for capture in captures
+    ]
+    return [max(sizes) for sizes in sent]
+
+
+def family_of(address: str) -> int:
+    """AF_INET or AF_INET6."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def keep(sock: pylibos.Socket) -> pylibos.Socket:
