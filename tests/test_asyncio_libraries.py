@@ -10,6 +10,7 @@ import sys
 import textwrap
 
 import aiohttp
+import httpx
 import pytest
 import trustme
 import websockets
@@ -154,6 +155,31 @@ def test_websockets_server_and_client_talk(pair):
     server = b.spawn(serve)
     assert a.run(ask()) == "olleh"
     server.join()
+
+
+def test_httpx_runs_on_asyncio_on_trio_and_blocking(pair):
+    a, b, _ = pair
+    a.world.hosts["b.test"] = ["10.0.0.2"]
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        writer.close()
+
+    async def serve():
+        async with await asyncio.start_server(answer, "10.0.0.2", 80):
+            await asyncio.sleep(2)
+
+    async def get():
+        async with httpx.AsyncClient() as client:
+            return (await client.get("http://b.test/")).text
+
+    server = b.spawn(serve)
+    assert a.run(get()) == "hello"
+    assert a.trio_run(get) == "hello"
+    with a.as_host():
+        assert httpx.get("http://b.test/").text == "hello"
+    server.result()
 
 
 def test_asyncio_run_inside_as_host_is_on_the_kernel(pair):
