@@ -18,16 +18,29 @@ import pylibos
 SECOND = 10**9
 
 
+def replaced():
+    """What as_host() replaces while it is in use."""
+    module = threading
+    return [
+        module.Thread.start,
+        module.Lock,
+        module.RLock,
+        module._allocate_lock,
+        module.current_thread,
+        module.get_ident,
+        queue.SimpleQueue,
+    ]
+
+
 @pytest.fixture
 def host(kernel):
     """A kernel that is the host; no thread of the real host may be started meanwhile."""
     threads = len(list(Path("/proc/self/task").iterdir()))
-    started = threading.Thread.start
+    before = replaced()
     with kernel.as_host():
         yield kernel
         assert len(list(Path("/proc/self/task").iterdir())) == threads
-    assert threading.Thread.start is started
-    assert threading.Lock is threading._allocate_lock
+    assert replaced() == before
 
 
 def started(function, *args):
