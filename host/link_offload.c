@@ -42,6 +42,10 @@ bool link_needs_packets(const struct plh_link_config config[2])
 
 int link_check_config(uint32_t offload, const struct plh_link_config config[2])
 {
+	if (offload > PLH_OFFLOAD_AUTO) {
+		plh_set_error("There is no offload %u: see enum plh_offload.", offload);
+		return PLH_ERROR;
+	}
 	for (int i = 0; i < 2; i++) {
 		if (config[i].loss_model > PLH_LOSS_GILBERT_ELLIOTT) {
 			plh_set_error("There is no loss model %u: see enum plh_loss_model.",
