@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,8 +81,8 @@ def test_capture_that_cannot_be_written_is_refused(fake: Fake, path: bytes, reas
 
 def open_below(folder: Path) -> int:
     """How many files in a folder this process has open."""
-    targets = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
-    return sum(target.startswith(str(folder)) for target in targets)
+    targets = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return sum(target.is_relative_to(folder) for target in targets)
 
 
 def test_world_closes_the_captures_that_are_open(fake: Fake, tmp_path: Path) -> None:
