@@ -136,6 +136,28 @@ def test_aiohttp_server_and_client_talk(pair):
     server.result()
 
 
+def test_aiohttp_client_makes_its_sockets_inside_as_host(pair):
+    a, b, _ = pair
+
+    async def serve():
+        server = web.Server(lambda request: asyncio.sleep(0, web.Response(text=request.path)))
+        runner = web.ServerRunner(server)
+        await runner.setup()
+        await web.TCPSite(runner, "10.0.0.2", 80).start()
+        await asyncio.sleep(5)
+        await runner.cleanup()
+
+    async def ask():
+        async with aiohttp.ClientSession() as session:
+            async with session.get("http://10.0.0.2/path") as answer:
+                return await answer.text()
+
+    server = b.spawn(serve)
+    with a.as_host():
+        assert a.run(ask()) == "/path"
+    server.result()
+
+
 def test_websockets_server_and_client_talk(pair):
     a, b, _ = pair
 

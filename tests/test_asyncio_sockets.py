@@ -265,6 +265,36 @@ def test_threads_of_the_host_are_refused_in_virtual_time(kernel):
     loop.close()
 
 
+def test_thread_wakes_a_loop_in_real_time(boot_one):
+    kernel = boot_one(clock="real")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(future.set_result, 7))
+        thread.start()
+        try:
+            return await future
+        finally:
+            thread.join()
+
+    assert kernel.run(main()) == 7
+
+
+def test_loop_runs_in_a_thread_in_real_time(boot_one):
+    kernel = boot_one(clock="real")
+    values = []
+
+    async def main():
+        async with await asyncio.start_server(upper, "127.0.0.1", 7):
+            values.append(await ask("127.0.0.1", 7, b"thread\n"))
+
+    thread = threading.Thread(target=lambda: kernel.run(main()))
+    thread.start()
+    thread.join()
+    assert values == [b"THREAD\n"]
+
+
 # --- Cancellation ---
 
 
