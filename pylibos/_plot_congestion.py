@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _COLUMNS = 4000
 _RATE_STEPS = 80
 _MBIT = 8 / 1e6
-_RECOVERING = (CongestionState.RECOVERY, CongestionState.LOSS)
+# So many recoveries can be told apart as background; so many points need thin lines.
+_MANY_SPANS, _MANY_POINTS = 100, 1500
 _SHADES = {CongestionState.RECOVERY: ORANGE, CongestionState.LOSS: RED}
 
 
@@ -78,7 +79,8 @@ class _Panels:
         return (row.time_ns - self.start_ns) / 1e9
 
     def line(self, axis: Any, xs: list[float], ys: list[float], label: str, **style: Any) -> None:
-        options = {"where": "post", "linewidth": 1.4} | style
+        width = 1.4 if len(xs) <= _MANY_POINTS else 0.8
+        options = {"where": "post", "linewidth": width} | style
         (line,) = axis.step(xs, ys, label=label, **options)
         self.handles.append(line)
 
@@ -134,11 +136,11 @@ class _Panels:
 
     def rates(self, rows: list[ProbeRow], measured: list[ProbeRow]) -> None:
         xs, ys = self.acked_rate(rows)
-        self.line(self.rate, xs, ys, "acknowledged", color=BLUE)
+        self.line(self.rate, xs, ys, "acknowledged", color=BLUE, linewidth=1.4, zorder=3)
         top = max(ys, default=0)
         pacing = [row.pacing_rate_bytes_s and row.pacing_rate_bytes_s * _MBIT for row in measured]
         xs = [self.seconds(row) for row in measured]
-        self.line(self.rate, xs, _maybe(pacing), "pacing rate", color=GREY, linewidth=0.9)
+        self.line(self.rate, xs, _maybe(pacing), "pacing rate", color=GREY, linewidth=0.7)
         # Before the first round trip is known pacing is far above all else.
         usual = sorted(value for value in pacing if value)
         if usual:
@@ -146,30 +148,43 @@ class _Panels:
         self.rate.set_ylim(0, top * 1.08 or 1)
 
     def shade(self, rows: list[ProbeRow]) -> None:
-        """Recovery and loss as background, retransmissions as ticks at the bottom."""
+        """Recoveries as background; where there are many, as ticks at the top."""
         from matplotlib.patches import Patch
 
-        spans: dict[CongestionState, int] = {}
         step_s = (rows[1].time_ns - rows[0].time_ns) / 1e9 if len(rows) > 1 else 0
+        spans: dict[CongestionState, list[tuple[float, float]]] = {}
         for state, group in groupby(rows, key=lambda row: row.ca_state):
             if state in _SHADES:
                 items = list(group)
-                spans[state] = spans.get(state, 0) + 1
-                for axis in (self.window, self.rtt, self.rate):
-                    axis.axvspan(
-                        self.seconds(items[0]),
-                        self.seconds(items[-1]) + step_s,
-                        color=_SHADES[state],
-                        alpha=0.25,
-                        linewidth=0,
-                        zorder=0.5,
-                    )
-        for state, count in spans.items():
+                span = (self.seconds(items[0]), self.seconds(items[-1]) + step_s)
+                spans.setdefault(state, []).append(span)
+        many = sum(map(len, spans.values())) > _MANY_SPANS
+        for state, found in spans.items():
+            style: Any = {"color": _SHADES[state], "linewidth": 0}
+            if many:
+                self._ticks([start for start, _ in found], _SHADES[state])
+            else:
+                style["alpha"] = 0.25
+                for start, end in found:
+                    for axis in (self.window, self.rtt, self.rate):
+                        axis.axvspan(start, end, zorder=0.5, **style)
             name = "fast recovery" if state is CongestionState.RECOVERY else "timeout recovery"
-            times = "once" if count == 1 else f"{count:,} times"
-            self.handles.append(
-                Patch(color=_SHADES[state], alpha=0.25, linewidth=0, label=f"{name} ({times})")
-            )
+            times = "once" if len(found) == 1 else f"{len(found):,} times"
+            self.handles.append(Patch(label=f"{name} ({times})", **style))
+
+    def _ticks(self, xs: list[float], color: str) -> None:
+        """Ticks along the top of the first panel."""
+        self.window.plot(
+            xs,
+            [0.985] * len(xs),
+            transform=self.window.get_xaxis_transform(),
+            linestyle="",
+            marker="|",
+            markersize=7,
+            markeredgewidth=0.8,
+            color=color,
+            zorder=5,
+        )
 
     def several(self, flows: list[list[ProbeRow]], names: list[str]) -> None:
         """Several connections, a colour for each."""
@@ -228,7 +243,7 @@ def congestion(
         ):
             axis.set_ylabel(label)
             axis.margins(x=0.01)
-        panels.window.set_ylim(bottom=0)
+        panels.window.set_ylim(bottom=0, top=panels.window.get_ylim()[1] * 1.04)
         low, high = panels.rtt.get_ylim()
         if low < high / 2:  # else the variation is what matters
             panels.rtt.set_ylim(bottom=0)
@@ -241,7 +256,8 @@ def _subtitle(series: list[list[ProbeRow]], found: int, interval_ns: int) -> str
     acked = sum(rows[-1].acked_bytes for rows in series)
     again = sum(rows[-1].retransmits for rows in series)
     seconds = max((max(rows[-1].time_ns for rows in series) - series[0][0].time_ns) / 1e9, 1e-9)
-    what = "" if found == 1 else f"{len(series)} of {found} connections; "
+    shown = f"{found}" if found == len(series) else f"{len(series)} of {found}"
+    what = "" if found == 1 else f"{shown} connections; "
     return (
         f"{what}{amount(acked)} acknowledged in {duration(seconds)}; {again:,} segments sent "
         f"again; a sample every {duration(interval_ns / 1e9)}"

@@ -84,11 +84,16 @@ class Probe:
         return True
 
     def _samples(self) -> list[Sample]:
-        samples = None if self.closed else self._source.look()
-        if samples is None:
-            self.closed = True
-            self._source.close()
-            self._world.hub.tickers.remove(self)
+        samples: list[Sample] | None = None
+        try:
+            if not self.closed:
+                samples = self._source.look()
+        finally:
+            # Also when a caller's function has raised: it would only do so again.
+            if samples is None:
+                self.closed = True
+                self._source.close()
+                self._world.hub.tickers.remove(self)
         return samples or []
 
     def _note(self, count: int, samples: list[Sample]) -> None:

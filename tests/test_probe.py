@@ -12,6 +12,7 @@ import time
 import pytest
 
 import pylibos
+from pylibos._netlink import set_link
 
 SECOND, MS = 10**9, 10**6
 SIZE = 600_000
@@ -240,6 +241,59 @@ def test_probe_outlives_the_halt_of_its_kernel(pair):
         assert len(probe) == 6
         peer.close()
         client.detach()
+
+
+def test_error_of_a_filter_comes_out_of_the_run_once(pair):
+    a, b, _ = pair
+
+    def broken(_row):
+        raise LookupError("lost")
+
+    with b.create_server(("", 80)), a.create_connection(("10.0.0.2", 80)):
+        probe = a.probe(broken)
+        with pytest.raises(LookupError, match="lost"):
+            a.world.run_for(50 * MS)
+        a.world.run_for(50 * MS)
+        assert probe.closed
+
+
+def test_probe_of_a_task_sees_its_own_namespace(kernel):
+    with kernel.task(share_files=False, namespaces=["net"]) as task:
+        set_link(task, 1, up=True)
+        with task.create_server(("127.0.0.1", 7)), task.create_connection(("127.0.0.1", 7)) as sock:
+            mine, inner = task.probe(sock), task.probe(lambda _: True)
+            outer = kernel.probe(lambda _: True)
+            kernel.world.run_for(50 * MS)
+            assert len(mine) == 6
+            assert len(inner) == 12  # both ends
+            assert len(outer) == 0
+
+
+def test_probe_follows_the_first_subflow_of_mptcp(pair):
+    a, b, _ = pair
+    with b.socket(proto=262) as server, a.socket(proto=262) as client:  # IPPROTO_MPTCP
+        server.bind(("", 80))
+        server.listen()
+        client.connect(("10.0.0.2", 80))
+        with a.probe(client) as probe:
+            client.sendall(bytes(1000))
+            a.world.run_for(100 * MS)
+        assert probe.rows[-1].remote == ("10.0.0.2", 80)
+        assert probe.rows[-1].acked_bytes == 1001
+
+
+def test_probe_in_real_time_keeps_to_its_times(boot_one):
+    kernel = boot_one(clock="real")
+    with (
+        kernel.create_server(("127.0.0.1", 7)),
+        kernel.create_connection(("127.0.0.1", 7)) as sock,
+        kernel.probe(sock, every_ms=5) as probe,
+    ):
+        kernel.sleep(0.05)
+        times = [row.time_ns - probe.start_ns for row in probe.rows]
+    assert 1 <= len(times) <= 11
+    assert all(time_ns % (5 * MS) == 0 for time_ns in times)
+    assert times == sorted(set(times))
 
 
 def test_csv_has_a_line_for_each_row(pair, tmp_path):
