@@ -20,14 +20,13 @@
  */
 #define LL_RX_COPY 128
 
-/* The list that GRO itself passes such frames on by, so that they keep their order. */
-static void ll_gro_normal_one(struct napi_struct *napi, struct sk_buff *skb)
+/* Pass on what GRO has looked at and let go, so that later frames stay behind it. */
+static void pass_normal(struct napi_struct *napi)
 {
-	skb_mark_napi_id(skb, napi);
 #ifdef LL_GRO_NODE
-	gro_normal_one(&napi->gro, skb, 1);
+	gro_normal_list(&napi->gro);
 #else
-	gro_normal_one(napi, skb, 1);
+	gro_normal_list(napi);
 #endif
 }
 
@@ -265,6 +264,15 @@ static bool gro_is_idle(const struct sk_buff *skb)
 	return false;
 }
 
+/* All at once: frames of one list share what one lookup has found. */
+static void pass_plain(struct list_head *plain)
+{
+	if (list_empty(plain))
+		return;
+	netif_receive_skb_list(plain);
+	INIT_LIST_HEAD(plain);
+}
+
 static void count_received(struct net_device *dev, u64 frames, u64 bytes)
 {
 	struct pcpu_sw_netstats *stats = this_cpu_ptr(dev->tstats);
@@ -280,6 +288,7 @@ int ll_rx_poll(struct ll_queue *q, int budget)
 	struct net_device *dev = q->port->dev;
 	u32 tail = virt_load_acquire(&q->rx->tail);
 	u64 frames = 0, total = 0;
+	LIST_HEAD(plain); /* frames that pass GRO by */
 	int done = 0;
 
 	/* A host that counts wrong must not lead us astray. */
@@ -311,16 +320,23 @@ int ll_rx_poll(struct ll_queue *q, int budget)
 		frames++;
 		total += bytes;
 		skb_record_rx_queue(skb, q->index);
-		if (large) {
-			napi_gro_frags(&q->napi);
-		} else {
+		if (!large) {
 			skb->protocol = eth_type_trans(skb, dev);
-			if (gro_is_idle(skb))
-				ll_gro_normal_one(&q->napi, skb);
-			else
-				napi_gro_receive(&q->napi, skb);
+			if (gro_is_idle(skb)) {
+				if (list_empty(&plain))
+					pass_normal(&q->napi);
+				skb_mark_napi_id(skb, &q->napi);
+				list_add_tail(&skb->list, &plain);
+				continue;
+			}
 		}
+		pass_plain(&plain);
+		if (large)
+			napi_gro_frags(&q->napi);
+		else
+			napi_gro_receive(&q->napi, skb);
 	}
+	pass_plain(&plain);
 	if (frames)
 		count_received(dev, frames, total);
 	refill(q);
