@@ -40,7 +40,7 @@ _C: dict[str, tuple[str, dict[str, float]]] = {
     ),
     "tcp_two_kernels": (
         "bulk TCP between two kernels, MTU 1500",
-        {"tcp_two_kernels_tso": 70, "tcp_two_kernels_wire": 25, "tcp_two_kernels_none": 20},
+        {"tcp_two_kernels_tso": 70, "tcp_two_kernels_wire": 25, "tcp_two_kernels_plain": 20},
     ),
     "router": ("a router alone, 64 bytes of UDP, rings in memory", {"router_64": 130}),
     "blocked_calls": ("10,000 recv() blocked at once on one host thread", {}),

@@ -3,7 +3,8 @@
  * Bulk TCP from one kernel to another over a link of MTU 1500, on one core, against
  * a veth pair.  tso: frames cross whole, segmentation is left to nobody; wire: frames
  * have the size that they have on the wire, checksums are left out and the receiver
- * puts frames together (GRO); none: every offload is off, GRO too.
+ * puts frames together (GRO); plain: a link without offloads, so that checksums are
+ * computed, GRO as it is by default; none: GRO is off, too.
  */
 #include <pthread.h>
 
@@ -13,9 +14,9 @@
 #define CHUNK_BYTES (256u << 10)
 #define PORT	    4714
 
-enum { TSO, WIRE, NONE, WAYS };
+enum { TSO, WIRE, PLAIN, NONE, WAYS };
 static const char *const names[WAYS] = { "tcp_two_kernels_tso", "tcp_two_kernels_wire",
-					 "tcp_two_kernels_none" };
+					 "tcp_two_kernels_plain", "tcp_two_kernels_none" };
 
 static char *out, *in;
 
@@ -26,15 +27,14 @@ struct pair {
 
 static void set_offloads(const struct node *node, int way)
 {
-	static const uint32_t all[] = { ETHTOOL_SGRO,	 ETHTOOL_STSO,	  ETHTOOL_SGSO,
-					ETHTOOL_STXCSUM, ETHTOOL_SRXCSUM, ETHTOOL_SSG };
+	static const uint32_t all[] = { ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_STXCSUM,
+					ETHTOOL_SRXCSUM, ETHTOOL_SSG };
 
 	/* A veth receives without GRO unless told. */
-	if (way != NONE)
-		set_feature(node, "eth0", ETHTOOL_SGRO, 1);
+	set_feature(node, "eth0", ETHTOOL_SGRO, way != NONE);
 	if (way == WIRE)
 		set_feature(node, "eth0", ETHTOOL_STSO, 0);
-	if (way == NONE)
+	if (way == PLAIN || way == NONE)
 		for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 			set_feature(node, "eth0", all[i], 0);
 }
@@ -48,6 +48,8 @@ static void prepare(struct pair *pair, int way)
 	configure(&pair->receiver, "eth0", "10.0.0.2");
 	set_offloads(&pair->sender, way);
 	set_offloads(&pair->receiver, way);
+	/* While a virtual clock stands still, no receiver can tell how much it should take. */
+	set_sysctl(&pair->receiver, "/proc/sys/net/ipv4/tcp_rmem", "4096 1048576 6291456");
 	listener = node_socket(&pair->receiver, SOCK_STREAM);
 	node_call(&pair->receiver, SYS_bind, listener, (uint64_t)&address, sizeof(address), 0, 0,
 		  0);
@@ -134,7 +136,8 @@ int main(int argc, char **argv)
 							      .higher_is_better = 1 };
 		pairs[0][way] =
 			(struct pair){ kernel_node(world, image), kernel_node(world, image), 0, 0 };
-		join_kernels(&pairs[0][way].sender, &pairs[0][way].receiver, way != NONE);
+		join_kernels(&pairs[0][way].sender, &pairs[0][way].receiver,
+			     way == TSO || way == WIRE);
 		prepare(&pairs[0][way], way);
 		if (count == 2 && have_namespaces(both, 2)) {
 			pairs[1][way] = (struct pair){ both[0], both[1], 0, 0 };
