@@ -10,8 +10,9 @@
 #include "error.h"
 #include "fork.h"
 
-#define DEFAULT_MTU	     1500
-#define DEFAULT_RING_ENTRIES 256
+#define DEFAULT_MTU 1500
+/* The buffers of larger rings, used in turn, do not stay in a cache. */
+#define DEFAULT_RING_ENTRIES 128
 
 static void fill_config(struct ll_netdev_config *config, const struct ll_netdev_config *given)
 {

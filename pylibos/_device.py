@@ -42,7 +42,7 @@ class DeviceStats:
 
 
 def netdev_config(
-    name: str, mtu: int, mac: str | bytes | None, queues: int = 1, ring_entries: int = 256
+    name: str, mtu: int, mac: str | bytes | None, queues: int = 1, ring_entries: int = 128
 ) -> Any:
     """Fill a struct ll_netdev_config.
 
