@@ -368,3 +368,9 @@ class Hub:
         self.tickers.close()
         for program in list(self._programs):
             self.kill(program)
+        hub = self.greenlet
+        if hub and not isinstance(getcurrent(), ProgramGreenlet):
+            # A suspended greenlet keeps all that it knows, and the garbage collector cannot tell.
+            hub.parent = getcurrent()
+            hub.throw()
+            self.greenlet = None
