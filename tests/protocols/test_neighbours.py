@@ -13,6 +13,7 @@ from frames import layer, packets
 from icmp import LEVEL, RECVERR
 from timer_wheel import wheel_ns
 from topologies import FAMILY, MS, SECOND, chain, ip_of
+from wire import keep
 
 ONE_WAY = 10 * MS
 ROUND_TRIP = 2 * ONE_WAY
@@ -162,6 +163,8 @@ def test_neighbour_that_has_gone_is_probed_three_times_and_given_up(net, tmp_pat
 @both
 def test_confirmation_by_the_program_saves_probes(net, tmp_path, version):
     pair = Pair(net, version, tmp_path)
+    # Nothing is said in the other direction, by which b would ask for a.
+    keep(pair.b.socket(FAMILY[version], socket.SOCK_DGRAM)).bind((pair.target, 9))
     pair.send()
     net.run_for(60 * SECOND)
     used_ns = net.now_ns
