@@ -12,6 +12,7 @@ import functools
 import inspect
 import itertools
 import math
+import warnings
 from _thread import get_ident  # the host's, also inside as_host()
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from greenlet import GreenletExit
 
 from pylibos import _asyncio_sockets
+from pylibos._awaiting import ended
 from pylibos._errors import ThreadError
 from pylibos._running import place
 
@@ -55,7 +57,7 @@ class KernelEventLoop(_asyncio_sockets.SocketMethods, asyncio.SelectorEventLoop)
     def __init__(self, process: Process) -> None:
         self._process = process
         self._owner = get_ident()
-        self._executing: dict[asyncio.Future[Any], Program[None]] = {}
+        self._executing: list[Program[None]] = []
         self._numbers = itertools.count(1)
         super().__init__(process.selector())
         self.set_task_factory(_numbered_task)  # type: ignore[arg-type]
@@ -102,7 +104,7 @@ class KernelEventLoop(_asyncio_sockets.SocketMethods, asyncio.SelectorEventLoop)
 
     def close(self) -> None:
         """Close the loop; functions that still run in its executor are ended."""
-        for program in list(self._executing.values()):
+        for program in list(self._executing):
             program.kill()
         super().close()
 
@@ -164,19 +166,29 @@ class KernelEventLoop(_asyncio_sockets.SocketMethods, asyncio.SelectorEventLoop)
                 self._finish(future, future.set_result, value)
 
         run.__qualname__ = getattr(func, "__qualname__", repr(func))
-        self._executing[future] = self._process.spawn(run)
+        program = self._process.spawn(run)
+        self._executing.append(program)
+        program.at_end.append(lambda: self._executing.remove(program))
         return future
 
     def _finish(self, future: asyncio.Future[Any], how: Callable[..., Any], *args: Any) -> None:
         """Tell the loop what came of a function in the executor."""
-        self._executing.pop(future, None)
         if not self.is_closed() and self._process.alive():
             self.call_soon_threadsafe(lambda: None if future.done() else how(*args))
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait until all functions in the executor have returned, at most timeout seconds."""
-        if self._executing:
-            await asyncio.wait(set(self._executing), timeout=timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                while self._executing:
+                    await ended(self._executing[0])
+        except TimeoutError:
+            names = ", ".join(program.name for program in self._executing)
+            warnings.warn(
+                f"Still running in the executor after {timeout} seconds, and ended now: {names}.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if not self._process.world.virtual:
             await super().shutdown_default_executor(*([] if timeout is None else [timeout]))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""asyncio's sockets, names, files, executors and cancellation inside kernels."""
+"""asyncio's sockets, names and files inside kernels, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ import asyncio
 import os
 import signal
 import socket
-import threading
 
 import pytest
 from asyncio_cases import ask, serve_upper, upper
 
-import pylibos
-from pylibos import KernelEventLoop
-
-SECOND = 10**9
 MS = 10**6
 
 
@@ -81,6 +76,52 @@ def test_sock_methods_wait_for_sockets_of_the_kernel(kernel):
                 return bytes(room) == big
 
     assert kernel.run(main())
+
+
+def test_unanswered_address_costs_the_eyeballs_delay(pair):
+    a, b, _ = pair
+    a.world.hosts["dual"] = ["fd00::99", "10.0.0.2"]
+
+    async def connect():
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(
+            asyncio.Protocol, "dual", 7, happy_eyeballs_delay=0.25
+        )
+        peer = transport.get_extra_info("peername")
+        transport.close()
+        return peer
+
+    server = b.spawn(serve_upper, 7, 1)
+    before = a.now_ns
+    assert a.run(connect()) == ("10.0.0.2", 7)
+    assert a.now_ns - before == 290 * MS  # the delay, ARP, the handshake
+    server.join()
+
+
+def test_datagrams_of_sock_methods(pair):
+    a, b, _ = pair
+
+    async def echo():
+        loop = asyncio.get_running_loop()
+        with b.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("10.0.0.2", 7))
+            sock.setblocking(False)
+            data, source = await loop.sock_recvfrom(sock, 10)
+            await loop.sock_sendto(sock, data.upper(), source)
+
+    async def ask():
+        loop = asyncio.get_running_loop()
+        with a.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            await loop.sock_sendto(sock, b"ping", ("10.0.0.2", 7))
+            room = bytearray(10)
+            size, source = await loop.sock_recvfrom_into(sock, room)
+            return bytes(room[:size]), source
+
+    server = b.spawn(echo)
+    a.world.run_for(1)
+    assert a.run(ask()) == (b"PING", ("10.0.0.2", 7))
+    server.join()
 
 
 def test_names_of_the_world_are_resolved(pair):
@@ -158,6 +199,34 @@ def test_files_of_kernel_and_host_are_sent(kernel, tmp_path):
             assert file.tell() == 300_010
 
 
+def test_transport_sends_a_file(pair):
+    a, b, _ = pair
+    data = os.urandom(700_000)
+    b.write_bytes("/file", data)
+
+    async def serve():
+        done = asyncio.Event()
+
+        async def send(_reader, writer):
+            with b.open("/file", "rb") as file:
+                await asyncio.get_running_loop().sendfile(writer.transport, file)
+            writer.close()
+            done.set()
+
+        async with await asyncio.start_server(send, "10.0.0.2", 7):
+            await done.wait()
+
+    async def fetch():
+        reader, writer = await asyncio.open_connection("10.0.0.2", 7)
+        got = await reader.read()
+        writer.close()
+        return got
+
+    server = b.spawn(serve)
+    assert a.run(fetch()) == data
+    server.result()
+
+
 def test_readers_and_writers_are_called(kernel):
     async def main():
         loop = asyncio.get_running_loop()
@@ -207,197 +276,3 @@ def test_subprocesses_pipes_and_signal_handlers_are_refused(kernel):
             loop.add_signal_handler(signal.SIGTERM, print)
 
     kernel.run(main())
-
-
-# --- Threads ---
-
-
-def test_function_in_the_executor_is_a_program(kernel):
-    def work(number):
-        kernel.sleep(number)
-        return number, threading.get_ident()
-
-    async def main():
-        return await asyncio.gather(*(asyncio.to_thread(work, number) for number in (3, 1, 2)))
-
-    before = kernel.now_ns
-    assert kernel.run(main()) == [(number, threading.get_ident()) for number in (3, 1, 2)]
-    assert kernel.now_ns - before == 3 * SECOND
-
-
-def test_exception_in_the_executor_reaches_the_caller(kernel):
-    def fail():
-        raise LookupError("lost")
-
-    async def main():
-        await asyncio.to_thread(fail)
-
-    with pytest.raises(LookupError, match="lost"):
-        kernel.run(main())
-
-
-def test_run_waits_for_the_executor(kernel):
-    async def main():
-        asyncio.get_running_loop().run_in_executor(None, kernel.sleep, 7)
-        await asyncio.sleep(1)
-
-    before = kernel.now_ns
-    kernel.run(main())
-    assert kernel.now_ns - before == 7 * SECOND
-
-
-def test_threads_of_the_host_are_refused_in_virtual_time(kernel):
-    loop = KernelEventLoop(kernel)
-    errors = []
-
-    def other():
-        try:
-            loop.call_soon_threadsafe(print)
-        except pylibos.ThreadError as error:
-            errors.append(str(error))
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    thread.join()
-    assert "has no place in virtual time" in errors[0]
-    with pytest.raises(pylibos.ThreadError, match="give None as executor"):
-        loop.run_in_executor(object(), print)
-    loop.close()
-
-
-def test_thread_wakes_a_loop_in_real_time(boot_one):
-    kernel = boot_one(clock="real")
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        future = loop.create_future()
-        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(future.set_result, 7))
-        thread.start()
-        try:
-            return await future
-        finally:
-            thread.join()
-
-    assert kernel.run(main()) == 7
-
-
-def test_loop_runs_in_a_thread_in_real_time(boot_one):
-    kernel = boot_one(clock="real")
-    values = []
-
-    async def main():
-        async with await asyncio.start_server(upper, "127.0.0.1", 7):
-            values.append(await ask("127.0.0.1", 7, b"thread\n"))
-
-    thread = threading.Thread(target=lambda: kernel.run(main()))
-    thread.start()
-    thread.join()
-    assert values == [b"THREAD\n"]
-
-
-# --- Cancellation ---
-
-
-def _waits(kernel):
-    """Every kind of wait: a name, and a coroutine function that waits for ever."""
-    pair = kernel.socketpair()
-    pair[0].setblocking(False)
-    server = kernel.create_server(("127.0.0.1", 69))
-    listening = kernel.create_server(("127.0.0.1", 70))
-    server.setblocking(False)
-    loop = asyncio.get_running_loop
-
-    async def send():
-        await loop().sock_sendall(pair[0], bytes(10_000_000))
-
-    async def stream():
-        reader, writer = await asyncio.open_connection("127.0.0.1", 70)
-        try:
-            await reader.read()
-        finally:
-            writer.close()
-
-    async def serving():
-        listener = await asyncio.start_server(upper, "127.0.0.1", 72)
-        async with listener:
-            await listener.serve_forever()
-
-    async def executor():
-        await asyncio.to_thread(kernel.sleep, 30)
-
-    async def datagram():
-        transport, _ = await loop().create_datagram_endpoint(
-            asyncio.DatagramProtocol, local_addr=("127.0.0.1", 73)
-        )
-        try:
-            await loop().create_future()
-        finally:
-            transport.close()
-
-    waits = {
-        "sleep": lambda: asyncio.sleep(100),
-        "recv": lambda: loop().sock_recv(pair[0], 1),
-        "accept": lambda: loop().sock_accept(server),
-        "send": send,
-        "stream": stream,
-        "serving": serving,
-        "executor": executor,
-        "datagram": datagram,
-    }
-    return waits, [*pair, server, listening]
-
-
-def test_cancelled_waits_leave_nothing_behind(kernel):
-    def tasks():
-        return sum(name.isdecimal() for name in kernel.listdir("/proc"))
-
-    def once():
-        waits, sockets = _waits(kernel)
-
-        async def main():
-            running = [asyncio.create_task(wait(), name=name) for name, wait in waits.items()]
-            await asyncio.sleep(1)
-            assert [task.get_name() for task in running if task.done()] == []
-            for task in running:
-                task.cancel()
-            outcomes = await asyncio.gather(*running, return_exceptions=True)
-            assert all(isinstance(one, asyncio.CancelledError) for one in outcomes)
-
-        kernel.run(main())
-        for sock in sockets:
-            sock.close()
-
-    once()  # the kernel makes some of its own on first use
-    before = tasks(), kernel.listdir("/proc/self/fd")
-    for _ in range(3):
-        once()
-    assert (tasks(), kernel.listdir("/proc/self/fd")) == before
-
-
-# --- Many, and the same each time ---
-
-
-def test_hundred_tasks_talk_at_once(pair):
-    a, b, _ = pair
-    server = b.spawn(serve_upper, 7, 1)
-
-    async def main():
-        await ask("10.0.0.2", 7, b"arp\n")
-        before = a.now_ns
-        lines = [b"line %d\n" % number for number in range(100)]
-        answers = await asyncio.gather(*(ask("10.0.0.2", 7, line) for line in lines))
-        assert answers == [line.upper() for line in lines]
-        return a.now_ns - before
-
-    assert a.run(main()) == 40 * MS
-    server.join()
-
-
-def test_sets_of_tasks_have_the_same_order_each_time(kernel):
-    async def main():
-        tasks = [asyncio.create_task(asyncio.sleep(1), name=str(n)) for n in range(50)]
-        done, _ = await asyncio.wait(tasks)
-        return [task.get_name() for task in done]
-
-    # Hashes are numbers from 2 on, main() being the first: the order is that of small integers.
-    assert kernel.run(main()) == [str(number) for number in range(50)]

@@ -68,6 +68,24 @@ def test_ipv6_is_the_same(pair):
     a.world.trio_run(main)
 
 
+def test_unanswered_address_costs_the_eyeballs_delay(pair):
+    a, b, _ = pair
+    a.world.hosts["dual"] = ["fd00::99", "10.0.0.2"]
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            with b.as_trio():
+                await nursery.start(trio.serve_tcp, upper, 7)
+            with a.as_trio():
+                before = a.now_ns
+                async with await trio.open_tcp_stream("dual", 7) as stream:
+                    assert stream.socket.getpeername() == ("10.0.0.2", 7)
+                assert a.now_ns - before == 290 * MS  # the delay, ARP, the handshake
+            nursery.cancel_scope.cancel()
+
+    a.world.trio_run(main)
+
+
 def test_tls_streams_talk(pair):
     a, b, _ = pair
     a.world.hosts["b.test"] = ["10.0.0.2"]
