@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import io
 import platform
 import select as host_select
 import selectors
+import socket
 import struct
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -41,7 +43,7 @@ def descriptor(process: Process, item: Any) -> int:
 
     Raises:
         TypeError: it is neither.
-        ValueError: it belongs to another process or is closed.
+        ValueError: it belongs to another process or to the host, or is closed.
     """
     if isinstance(item, int):
         number = item
@@ -49,6 +51,8 @@ def descriptor(process: Process, item: Any) -> int:
         owner = getattr(item, "process", process)
         if owner is not process:
             raise ValueError(f"{item!r} belongs to {owner!r}; wait for it there.")
+        if _is_the_hosts(item):
+            raise ValueError(f"{item!r} belongs to the host; wait for it outside of as_host().")
         number = item.fileno()
         if not isinstance(number, int):
             raise TypeError("fileno() returned a non-integer")
@@ -57,6 +61,14 @@ def descriptor(process: Process, item: Any) -> int:
     if number < 0:
         raise ValueError(f"file descriptor cannot be a negative integer ({number})")
     return number
+
+
+def _is_the_hosts(item: Any) -> bool:
+    """Whether an object is surely a socket or a file of the host."""
+    raw = getattr(getattr(item, "buffer", item), "raw", item)
+    return isinstance(raw, io.FileIO) or (
+        isinstance(item, socket.socket) and not hasattr(item, "process")
+    )
 
 
 def ppoll(

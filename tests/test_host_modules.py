@@ -370,6 +370,18 @@ def test_select_poll_and_epoll_wait_in_virtual_time(kernel):
             assert epoll.poll() == [(second.fileno(), select.EPOLLIN)]
 
 
+def test_what_surely_is_the_hosts_is_refused_by_the_kernels_select(kernel, tmp_path):
+    path = tmp_path / "file"
+    with socket.socket() as sock, path.open("w+") as text, path.open("rb") as binary:
+        with kernel.as_host():
+            for item in (sock, text, binary):
+                with pytest.raises(ValueError, match="belongs to the host; wait for it outside"):
+                    select.select([item], [], [])
+    with kernel.open("/f", "w") as file, kernel.socket() as sock, sock.makefile("rb") as lines:
+        assert kernel.select([], [file], [], 0)[1] == [file]
+        assert kernel.select([], [lines], [], 0)[1] == [lines]
+
+
 def test_host_processes_keep_their_pipes_inside(kernel):
     with kernel.as_host():
         result = subprocess.run(

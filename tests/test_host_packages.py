@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Packages of others, unmodified, on kernels 10 ms apart: requests, dnspython, TLS servers."""
+"""Packages of others, unmodified, on kernels 10 ms apart: requests, dnspython, aiosmtpd, TLS."""
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import smtplib
 import socket
@@ -22,6 +23,7 @@ import dns.rrset
 import pytest
 import requests
 import trustme
+from aiosmtpd.controller import Controller
 from host_servers import Handler, Stopwatch, serving
 
 
@@ -166,6 +168,36 @@ def test_smtp_starts_tls(nodes, authority):
         assert isinstance(client.sock, ssl.SSLSocket)
         client.noop()
         assert client.quit() == (221, b"bye over TLSv1.3")
+
+
+class Mailbox:
+    """A handler of aiosmtpd, whose server is an asyncio loop in a thread."""
+
+    def __init__(self):
+        self.mails = []
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+        await asyncio.sleep(1)
+        self.mails.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+        return "250 taken"
+
+
+def test_aiosmtpd_serves_from_its_thread(nodes):
+    a, b = nodes
+    mailbox = Mailbox()
+    with b.as_host():
+        controller = Controller(mailbox, hostname="10.0.0.2", port=25)
+        controller.start()
+    with a.as_host():
+        watch = Stopwatch(a)
+        with smtplib.SMTP("b") as client:
+            assert watch.ms() == 20 + 20
+            client.sendmail("me@a", ["you@b"], "Subject: x\n\nhello")
+            # EHLO, MAIL, RCPT, DATA and the text, which is taken after a second.
+            assert watch.ms() == 5 * 20 + 1000
+    with b.as_host():
+        controller.stop()
+    assert mailbox.mails == [("me@a", ["you@b"], b"Subject: x\r\n\r\nhello\r\n")]
 
 
 class DnsHandler(socketserver.BaseRequestHandler):
