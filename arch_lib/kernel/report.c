@@ -56,3 +56,17 @@ long ll_report_tasks(char __user *buffer, unsigned long bytes)
 	kvfree(r.text);
 	return ret;
 }
+
+/*
+ * Where debuggers find what they need to list tasks and to walk the stacks of
+ * those that sleep; profiles without debug information have no types to tell.
+ * Read by pylibos/_gdb_commands.py in this order.
+ */
+extern const u32 ll_layout[];
+__visible const u32 ll_layout[] = {
+	offsetof(struct task_struct, tasks),	   offsetof(struct task_struct, thread_node),
+	offsetof(struct task_struct, signal),	   offsetof(struct signal_struct, thread_head),
+	offsetof(struct task_struct, pid),	   offsetof(struct task_struct, comm),
+	offsetof(struct task_struct, __state),	   offsetof(struct task_struct, thread.sp),
+	offsetof(struct task_struct, thread.host), offsetof(struct ll_task, state),
+};

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command line: demo, info, dmesg, plot, shell."""
+"""The command line: demo, info, dmesg, gdb-script, plot, shell."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 
-from pylibos._cli import demo, dmesg, info, plot, shell
+from pylibos._cli import demo, dmesg, gdb_script, info, plot, shell
 from pylibos._errors import PylibosError
 
-_COMMANDS = {"demo": demo, "info": info, "dmesg": dmesg, "plot": plot, "shell": shell}
+_COMMANDS = {
+    "demo": demo,
+    "info": info,
+    "dmesg": dmesg,
+    "gdb-script": gdb_script,
+    "plot": plot,
+    "shell": shell,
+}
 
 
 def parser() -> argparse.ArgumentParser:
