@@ -34,7 +34,7 @@ def parse() -> argparse.Namespace:
 def choose(names: list[str]) -> list[Figure]:
     """Turn names into figures."""
     if "all" in names:
-        return list(FIGURES.values())
+        return [figure for figure in FIGURES.values() if not figure.by_name_only]
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
         raise SystemExit(f"There is no figure {unknown[0]!r}; 'python -m benchmarks list' has all.")
@@ -44,7 +44,7 @@ def choose(names: list[str]) -> list[Figure]:
 def find_images(kernel: str, rounds: int) -> Setting:
     """The lean and the default image of a series."""
     paths = {image.profile: image.path for image in _library.images() if image.kernel == kernel}
-    return Setting(paths.get("lean"), paths.get("defconfig"), rounds)
+    return Setting(paths.get("lean"), paths.get("defconfig"), rounds, kernel)
 
 
 def add_row(table: Table, figure: Figure, item: Measurement, all_items: list[Measurement]) -> None:

@@ -34,11 +34,13 @@ class Setting:
     Attributes:
         lean, default: images; None if not built.
         rounds: how often to repeat what is measured from Python.
+        kernel: series of the images.
     """
 
     lean: Path | None
     default: Path | None
     rounds: int
+    kernel: str = "6.12"
 
     def image(self) -> Path:
         """The image for figures that do not name a profile: the lean one."""
@@ -57,12 +59,14 @@ class Figure:
         about: one line.
         run: measures; may give several numbers.
         goals: name of a number: what it should reach at least (a maximum for times).
+        by_name_only: not part of "all".
     """
 
     name: str
     about: str
     run: Callable[[Setting], list[Measurement]]
     goals: dict[str, float]
+    by_name_only: bool = False
 
 
 def median_of(name: str, who: str, unit: str, values: list[float]) -> Measurement:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from benchmarks.build_time import build
 from benchmarks.figure import Figure, Measurement, Setting
 from benchmarks.from_c import run_program
 from benchmarks.from_python import (
@@ -79,6 +80,13 @@ FIGURES: dict[str, Figure] = {
             "64 bytes there and back over AF_UNIX, from Python",
             socket_round_trip_python,
             {},
+        ),
+        Figure(
+            "build",
+            "a clean build on all cores, without a compiler cache (by name only)",
+            build,
+            {"build_default": 480, "build_lean": 210},
+            by_name_only=True,
         ),
     )
 }
