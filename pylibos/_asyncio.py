@@ -22,6 +22,7 @@ from greenlet import GreenletExit
 from pylibos import _asyncio_sockets
 from pylibos._awaiting import ended
 from pylibos._errors import ThreadError
+from pylibos._host_time import ProcessClock
 from pylibos._running import place
 
 if TYPE_CHECKING:
@@ -245,7 +246,8 @@ class AsyncioCalls:
     def run(self, main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
         """Run a coroutine on an event loop inside this kernel, as asyncio.run() does.
 
-        All kernels, links and programs of the world run meanwhile.
+        All kernels, links and programs of the world run meanwhile, and the functions of ``time``
+        follow this kernel's clocks.
 
         Args:
             main: the coroutine.
@@ -268,7 +270,12 @@ class AsyncioCalls:
                 "run() cannot be called from a running event loop; await the coroutine there, or "
                 "spawn() its function as a program."
             )
-        with asyncio.Runner(debug=debug, loop_factory=lambda: KernelEventLoop(process)) as runner:
+        from pylibos._host import on_clock  # which needs this module
+
+        with (
+            on_clock(ProcessClock(process)),
+            asyncio.Runner(debug=debug, loop_factory=lambda: KernelEventLoop(process)) as runner,
+        ):
             value = runner.run(main)
         process.world.hub.raise_failures()
         return value

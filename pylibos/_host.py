@@ -31,6 +31,18 @@ def as_host(process: Process) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def on_clock(clock: Clock) -> Iterator[None]:
+    """Let the functions of time follow a clock in the block; sockets stay what they are."""
+    TIME.enter()
+    token = GUEST.set(Guest(clock, current_process()))
+    try:
+        yield
+    finally:
+        GUEST.reset(token)
+        TIME.leave()
+
+
 def admit(program: Program[Any], clock: Clock, process: Process | None) -> None:
     """Give a new program its clock; spawned inside as_host(), it is inside, too.
 

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from pylibos import _host_context
+from pylibos import _host, _host_context
 from pylibos._errors import PylibosError
+from pylibos._host_time import ProcessClock, WorldClock
 
 if TYPE_CHECKING:
     import trio.socket
@@ -44,7 +45,7 @@ def run(world: World, process: Process | None, function: Any, args: Any, options
         from pylibos import _trio_run
     except ModuleNotFoundError as error:
         raise _missing(error) from None
-    with contextlib.nullcontext() if process is None else process.as_trio():
+    with _host.on_clock(WorldClock(world)) if process is None else process.as_trio():
         return _trio_run.run(world, function, args, options)
 
 
@@ -71,11 +72,14 @@ class TrioCalls:
         """Let trio.socket, and all that is made of it, make sockets of this kernel.
 
         It holds for the block, and for tasks that are started in it as long as they live: so
-        tasks of several kernels run in one nursery.
+        tasks of several kernels run in one nursery.  The functions of ``time`` follow this
+        kernel's clocks there, and the world's elsewhere in trio_run().
         """
-        token = _current.set(cast("Process", self))
+        process = cast("Process", self)
+        token = _current.set(process)
         try:
-            yield
+            with _host.on_clock(ProcessClock(process)):
+                yield
         finally:
             _current.reset(token)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import socket
 import struct
@@ -10,6 +11,7 @@ import threading
 import time
 
 import pytest
+import trio
 
 import pylibos
 
@@ -109,6 +111,50 @@ def test_program_of_no_kernel_follows_the_world(kernel):
 
     times = world.spawn(read).result()
     assert set(times) == {2 * SECOND}
+
+
+def test_coroutines_run_on_the_clock_of_their_kernel(pair):
+    a, b, _ = pair
+    b.syscall("clock_settime", time.CLOCK_REALTIME, struct.pack("qq", 10**9, 0))
+
+    async def read():
+        before = time.time_ns()
+        await asyncio.sleep(2)
+        return before, time.time_ns() - before
+
+    async def main():
+        return time.time_ns(), await read()
+
+    program = b.spawn(read)
+    start, (first, passed) = a.run(main())
+    assert start == first < 10**18 <= program.result()[0]
+    assert passed == program.result()[1] == 2 * SECOND
+
+
+def test_tasks_of_trio_run_on_the_clock_of_their_kernel(pair):
+    a, b, _ = pair
+    b.syscall("clock_settime", time.CLOCK_REALTIME, struct.pack("qq", 10**9, 0))
+    seen = {}
+
+    async def read(name):
+        before = time.monotonic_ns()
+        await trio.sleep(2)
+        seen[name] = time.time_ns() // SECOND, time.monotonic_ns() - before
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, "world")
+            for kernel in (a, b):
+                with kernel.as_trio():
+                    nursery.start_soon(read, kernel.name)
+
+    world = a.world
+    world.trio_run(main)
+    assert seen == {
+        "world": (world.now_ns // SECOND, 2 * SECOND),
+        "a": (946684800 + 2, 2 * SECOND),
+        "b": (10**9 + 2, 2 * SECOND),
+    }
 
 
 def test_host_keeps_real_time_while_programs_run(kernel):
