@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import enum
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pylibos._process import Process
     from pylibos._world import World
 
+# Of TCP sockets: made without a protocol, TCP, MPTCP.
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+_PROTOCOLS = (0, socket.IPPROTO_TCP, 262)
 COLUMNS = tuple(field.name for field in dataclasses.fields(ProbeRow))
 
 
@@ -203,7 +207,15 @@ def make_probe(
     if isinstance(what, Socket):
         if what.process._machine is not process._machine:
             raise ValueError(f"{what!r} is a socket of {what.process!r}: call its probe().")
-        what.tcp_info()  # raises if it is none of TCP, or closed
+        # No call may ask the kernel: it would count as one of the program's.
+        if what.fileno() < 0:
+            raise ValueError("A probe needs an open socket; this one is closed.")
+        if (
+            what.type != socket.SOCK_STREAM
+            or what.proto not in _PROTOCOLS
+            or what.family not in _FAMILIES
+        ):
+            raise ValueError(f"A probe follows TCP connections, and {what!r} is none.")
         source = SocketSource(what)
     elif callable(what):
         source = FilterSource(process, what)

@@ -64,16 +64,16 @@ class SocketSource:
         fd = sock.fileno() if sock is not None else -1
         if fd < 0 or self.ending:
             return None
+        try:
+            return self._ask(fd)
+        finally:
+            self._calls.even_out()
+
+    def _ask(self, fd: int) -> list[Sample] | None:
         self._size.value = ROOM_BYTES
-        result = self._calls.call6(
-            _GETSOCKOPT,
-            fd,
-            socket.IPPROTO_TCP,
-            socket.TCP_INFO,
-            addressof(self._room),
-            addressof(self._size),
-            0,
-        )
+        at, size_at = addressof(self._room), addressof(self._size)
+        option = (socket.IPPROTO_TCP, socket.TCP_INFO)
+        result = self._calls.call6(_GETSOCKOPT, fd, *option, at, size_at, 0)
         if result < 0:
             return [] if result == -errno.EAGAIN else None
         data = self._room.raw[: self._size.value]
@@ -114,6 +114,8 @@ class FilterSource:
             found = list(dump_tcp_info(self._channel))
         except OSError as error:
             return [] if error.errno == errno.EAGAIN else None
+        finally:
+            self._calls.even_out()
         return [
             sample_of(row.local, row.remote, data)
             for row, data in found
@@ -124,3 +126,4 @@ class FilterSource:
         """See Source."""
         if self._channel is not None:
             self._channel.close()
+            self._calls.even_out()

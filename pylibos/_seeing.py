@@ -56,8 +56,7 @@ class Seeing:
             The probe, whose ``rows`` grow while the world runs.
 
         Raises:
-            ValueError, TypeError: the socket is of another kernel, or it is none.
-            OSError: it is no TCP socket, or closed.
+            ValueError, TypeError: it is no open TCP socket of this kernel.
         """
         from pylibos._probe import make_probe
 
