@@ -13,10 +13,12 @@ import pylibos
 
 NETLINK_XFRM = 6
 ESP, AH = 50, 51
-TRANSPORT, TUNNEL = 0, 1
+# Mobile IPv6 (RFC 6275): a type 2 routing header, a home address option.
+ROUTING, DESTINATION_OPTIONS = 43, 60
+TRANSPORT, TUNNEL, ROUTE_OPTIMIZATION = 0, 1, 2
 IN, OUT, FORWARD = 0, 1, 2
-_NEWSA, _GETSA, _NEWPOLICY = 0x10, 0x12, 0x13
-_ALG_AUTH, _TMPL, _ALG_AEAD = 1, 5, 18
+_NEWSA, _GETSA, _NEWPOLICY, _UPDSA = 0x10, 0x12, 0x13, 0x1A
+_ALG_AUTH, _TMPL, _COADDR, _ALG_AEAD = 1, 5, 14, 18
 _REQUEST, _ACK, _DUMP, _CREATE = 1, 4, 0x300, 0x600
 _ANY_FAMILY = 32  # XFRM_STATE_AF_UNSPEC
 _INFINITE = 2**64 - 1
@@ -72,11 +74,15 @@ def add_state(
     protocol: int = ESP,
     packets: int = 0,
     seconds: int = 0,
+    care_of: str | None = None,
+    update: bool = False,
 ) -> None:
     """Add a state: ESP with AES-GCM, a key of 16 bytes and 4 of salt; AH with HMAC-SHA-1.
 
     Args:
         packets, seconds: hard limits of its life; 0: none.
+        care_of: the address that stands for the home address, with ROUTE_OPTIMIZATION.
+        update: change the state that there is.
     """
     family = _family(source)
     # Without a selector: a tunnel may carry the other version of IP.
@@ -86,12 +92,14 @@ def add_state(
     body += _lifetime(packets, seconds)
     body += struct.pack("=5IHBBB7x", 0, 0, 0, 0, 0, family, mode, 32,
                         _ANY_FAMILY if mode == TUNNEL else 0)  # fmt: skip
-    if protocol == ESP:
+    if care_of is not None:
+        body += _attribute(_COADDR, _packed(care_of))
+    elif protocol == ESP:
         algorithm = struct.pack("=64sII", b"rfc4106(gcm(aes))", 8 * len(key), 128) + key
         body += _attribute(_ALG_AEAD, algorithm)
     else:
         body += _attribute(_ALG_AUTH, struct.pack("=64sI", b"hmac(sha1)", 8 * len(key)) + key)
-    _request(process, _NEWSA, body)
+    _request(process, _UPDSA if update else _NEWSA, body)
 
 
 def add_policy(
@@ -116,6 +124,8 @@ def add_policy(
     family = _family(tunnel[0]) if tunnel else family
     template = struct.pack("=16sIB3xHxx16sI", ends[1], 0, protocol, family, ends[0], 0)
     mode = TRANSPORT if tunnel is None else TUNNEL
+    if protocol in (ROUTING, DESTINATION_OPTIONS):
+        mode = ROUTE_OPTIMIZATION
     template += struct.pack("=BBBx3I", mode, 0, 0, *(0xFFFFFFFF,) * 3)
     _request(process, _NEWPOLICY, body + _attribute(_TMPL, template))
 
