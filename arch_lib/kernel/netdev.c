@@ -96,9 +96,14 @@ static netdev_tx_t start_xmit(struct sk_buff *skb, struct net_device *dev)
 	desc->cookie = (unsigned long)skb;
 	skb_tx_timestamp(skb);
 	dev_sw_netstats_tx_add(dev, 1, bytes);
-	/* A socket waits for its memory back. */
-	if (skb->sk)
+	/*
+	 * TCP sends a segment again only when it has the clone of it back.  All else can
+	 * lie here until the ring is used next, so its socket must not be made to wait.
+	 */
+	if (skb->fclone == SKB_FCLONE_CLONE)
 		q->tx->notify = 1;
+	else
+		skb_orphan(skb);
 	virt_store_release(&q->tx->head, at);
 	if (tx_free(q) < LL_TX_ROOM) {
 		netif_tx_stop_queue(txq);
