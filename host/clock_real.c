@@ -181,7 +181,7 @@ static void real_interrupt(struct plh_world *world)
 
 static void real_notify(struct plh_world *world)
 {
-	uint64_t next_ns = world->runnable ? 0 : heap_first_ns(&world->heap);
+	uint64_t next_ns = world->runnable || world->unsettled ? 0 : heap_first_ns(&world->heap);
 	struct itimerspec timer = { 0 };
 
 	if (world->leader_sleeps && next_ns < world->leader_until_ns)

@@ -140,7 +140,7 @@ void device_commit(struct plh_device *device, const struct ring_span *room)
 	if (device->points)
 		capture_span(device->points, world_now(device->kernel->world), room, true, 0);
 	ring_finish(room);
-	if (!device->netdev->rx_kicked || !device->kernel->queued)
+	if (!device->netdev->rx_kicked || device->kernel->queued != QUEUED_NOW)
 		kick_kernel(device);
 }
 

@@ -14,6 +14,13 @@
 
 #pragma GCC visibility push(hidden)
 
+/* Which list of the world a kernel is on, waiting for its turn. */
+enum queued {
+	QUEUED_NOT,
+	QUEUED_LAST, /* world->unsettled */
+	QUEUED_NOW, /* world->runnable */
+};
+
 struct plh_kernel {
 	/* --- What a call on the fast path reads --- */
 	struct ll_machine *machine;
@@ -21,7 +28,7 @@ struct plh_kernel {
 	int (*call)(struct ll_task *task);
 	bool ready; /* running, booted and not busy: call() is allowed */
 	bool busy; /* left by LL_EXIT_BUSY: only enter() is allowed */
-	bool queued; /* is on world->runnable */
+	uint8_t queued; /* enum queued */
 	bool booted;
 	uint64_t calls; /* statistics */
 	void *escape[5]; /* __builtin_setjmp(): where a fault leaves to */
@@ -36,7 +43,7 @@ struct plh_kernel {
 	uint32_t waits; /* threads that hold on to it, see plh_kernel_halt() */
 	uint64_t stacks_used;
 
-	struct plh_kernel *next_runnable, **runnable_link; /* world->runnable */
+	struct plh_kernel *next_queued, **queued_link; /* see queued */
 	struct plh_kernel *next, **link; /* world->kernels */
 	uint64_t number;
 	struct event event; /* its own deadline */

@@ -106,7 +106,7 @@ static int go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *r
 		*ret = task->state == LL_TASK_DEAD ? -ESRCH : task->ret;
 		kernel_left(kernel, exit);
 		/* Timers that the call set are only told by an idle exit. */
-		world_make_runnable(world, kernel);
+		world_settle_later(world, kernel);
 		if (++world->fast_calls >= WORLD_FAST_CALLS)
 			world_after_fast_calls(world, kernel);
 		return PLH_OK;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The run loop: kernels that can run do so, in the order in which they became
- * able to, until none can; then time passes.
+ * able to, until none can; then those whose timers are not known yet; then time
+ * passes.
  */
 #include <sched.h>
 
@@ -32,27 +33,50 @@ void world_progress(struct plh_world *world)
 
 /* --- Kernels that can run --- */
 
+static void append(struct plh_kernel ***end, struct plh_kernel *kernel, enum queued queued)
+{
+	kernel->queued = (uint8_t)queued;
+	kernel->next_queued = NULL;
+	kernel->queued_link = *end;
+	**end = kernel;
+	*end = &kernel->next_queued;
+}
+
 void world_make_runnable(struct plh_world *world, struct plh_kernel *kernel)
 {
-	if (kernel->queued || kernel->state != PLH_KERNEL_RUNNING)
+	if (kernel->queued == QUEUED_NOW || kernel->state != PLH_KERNEL_RUNNING)
 		return;
-	kernel->queued = true;
-	kernel->next_runnable = NULL;
-	kernel->runnable_link = world->runnable_end;
-	*world->runnable_end = kernel;
-	world->runnable_end = &kernel->next_runnable;
+	world_forget_runnable(world, kernel);
+	append(&world->runnable_end, kernel, QUEUED_NOW);
+}
+
+void world_settle_later(struct plh_world *world, struct plh_kernel *kernel)
+{
+	if (kernel->queued == QUEUED_NOT && kernel->state == PLH_KERNEL_RUNNING)
+		append(&world->unsettled_end, kernel, QUEUED_LAST);
 }
 
 void world_forget_runnable(struct plh_world *world, struct plh_kernel *kernel)
 {
-	if (!kernel->queued)
+	if (kernel->queued == QUEUED_NOT)
 		return;
-	*kernel->runnable_link = kernel->next_runnable;
-	if (kernel->next_runnable)
-		kernel->next_runnable->runnable_link = kernel->runnable_link;
+	*kernel->queued_link = kernel->next_queued;
+	if (kernel->next_queued)
+		kernel->next_queued->queued_link = kernel->queued_link;
+	else if (kernel->queued == QUEUED_NOW)
+		world->runnable_end = kernel->queued_link;
 	else
-		world->runnable_end = kernel->runnable_link;
-	kernel->queued = false;
+		world->unsettled_end = kernel->queued_link;
+	kernel->queued = QUEUED_NOT;
+}
+
+/* The kernel whose turn it is; NULL if all are idle. */
+static struct plh_kernel *next_kernel(struct plh_world *world)
+{
+	/* Those that are never idle must not keep the others waiting for ever. */
+	if (world->unsettled && (!world->runnable || world->turns % TURNS_PER_LOOK == 0))
+		return world->unsettled;
+	return world->runnable;
 }
 
 /* --- Is it over? --- */
@@ -72,12 +96,12 @@ static int wait_status(struct plh_world *world, const struct wait *wait)
 	return GO_ON;
 }
 
-/* Let one kernel run until it is idle or what we wait for has happened. */
-static void run_next(struct plh_world *world, const struct wait *wait)
+/* Let a kernel run until it is idle or what we wait for has happened. */
+static void run(struct plh_world *world, struct plh_kernel *kernel, const struct wait *wait)
 {
-	struct plh_kernel *kernel = world->runnable;
 	int exit;
 
+	world->turns++;
 	world_forget_runnable(world, kernel);
 	do {
 		exit = kernel_enter(kernel, NULL);
@@ -87,7 +111,7 @@ static void run_next(struct plh_world *world, const struct wait *wait)
 	kernel_left(kernel, exit);
 	/* Not idle yet: timers may have been set that only idling shows. */
 	if (exit == LL_EXIT_DONE)
-		world_make_runnable(world, kernel);
+		world_settle_later(world, kernel);
 }
 
 /* --- Events --- */
@@ -137,6 +161,8 @@ static int lead(struct plh_world *world, struct wait *wait)
 	int status;
 
 	for (uint32_t turn = 1;; turn++) {
+		struct plh_kernel *kernel;
+
 		status = wait_status(world, wait);
 		if (status != GO_ON)
 			return status;
@@ -145,8 +171,9 @@ static int lead(struct plh_world *world, struct wait *wait)
 			if (status != GO_ON)
 				return status;
 		}
-		if (world->runnable) {
-			run_next(world, wait);
+		kernel = next_kernel(world);
+		if (kernel) {
+			run(world, kernel, wait);
 			continue;
 		}
 		if (fire_due(world))
@@ -211,8 +238,10 @@ void world_settle(struct plh_world *world)
 		world->clock->poll(world);
 	/* Not for ever: a kernel that never idles must not keep its caller. */
 	for (uint32_t turn = 0; turn < MAX_SETTLE_TURNS; turn++) {
-		if (world->runnable)
-			run_next(world, NULL);
+		struct plh_kernel *kernel = next_kernel(world);
+
+		if (kernel)
+			run(world, kernel, NULL);
 		else if (!fire_due(world))
 			break;
 	}
@@ -233,7 +262,8 @@ void world_after_fast_calls(struct plh_world *world, struct plh_kernel *kernel)
 	kernel->waits--;
 	if (kernel->state != PLH_KERNEL_RUNNING)
 		return;
-	if (!world->watched && world->runnable == kernel && !kernel->next_runnable &&
+	if (!world->watched && !world->runnable &&
+	    (!world->unsettled || (world->unsettled == kernel && !kernel->next_queued)) &&
 	    kernel->ready && !machine->work_pending && !machine->submitted && !machine->rx_kicks &&
 	    (next_ns == LL_NEVER || next_ns > world_now(world)))
 		return;
@@ -295,7 +325,7 @@ uint64_t plh_world_next_ns(struct plh_world *world)
 	uint64_t next_ns;
 
 	world_lock(world);
-	next_ns = world->runnable ? world_now(world) : heap_first_ns(&world->heap);
+	next_ns = next_kernel(world) ? world_now(world) : heap_first_ns(&world->heap);
 	world_unlock(world);
 	return next_ns;
 }

@@ -47,6 +47,12 @@ struct plh_world {
 	/* --- What will run --- */
 	struct heap heap;
 	struct plh_kernel *runnable, **runnable_end; /* in the order they became so */
+	/*
+	 * Kernels that have ended a call and may have set timers, which only idling
+	 * shows: they run when no other can, before time passes.
+	 */
+	struct plh_kernel *unsettled, **unsettled_end;
+	uint32_t turns; /* entries by the run loop, counts freely */
 	struct plh_kernel *kernels, **kernels_end; /* in the order of their boot */
 	struct plh_link *links;
 	struct plh_capture *captures;
@@ -106,6 +112,8 @@ void world_settle(struct plh_world *world);
 /* The same after WORLD_FAST_CALLS calls of a kernel, which is likely to be alone. */
 void world_after_fast_calls(struct plh_world *world, struct plh_kernel *kernel);
 void world_make_runnable(struct plh_world *world, struct plh_kernel *kernel);
+/* It has nothing to do but to tell when it has. */
+void world_settle_later(struct plh_world *world, struct plh_kernel *kernel);
 void world_forget_runnable(struct plh_world *world, struct plh_kernel *kernel);
 /* Something happened that shows that the world is not deadlocked. */
 void world_progress(struct plh_world *world);

@@ -51,6 +51,7 @@ struct plh_world *plh_world_create(const struct plh_world_config *config)
 		world->config = *config;
 	world->clock = clock_kinds[world->config.clock_kind];
 	world->runnable_end = &world->runnable;
+	world->unsettled_end = &world->unsettled;
 	world->kernels_end = &world->kernels;
 	world->done_end = &world->done;
 	lock_create(&world->lock);
