@@ -39,6 +39,7 @@ _packers = [struct.Struct(f"{count}q{8 * (6 - count)}x").pack_into for count in 
 _MAX_ERRNO = 4095
 _MAX_NUMBER = 1 << 31
 _SIG_IGN = 1
+_RLIMIT_NOFILE, _DESCRIPTORS = 7, 1 << 20
 _ESRCH, _EINTR = -errno.ESRCH, -errno.EINTR
 # Where the kernel's last complaint stands in its log, in characters from the end.
 _LOG_END = 20_000
@@ -368,17 +369,26 @@ def create_task(machine: Machine, parent: int, flags: int) -> int:
     raise PylibosError(last_error())
 
 
-def ignore_sigpipe(machine: Machine) -> None:
-    """Let process 1 ignore SIGPIPE, as CPython does; what is cloned from it inherits that."""
-    action = (c_uint64 * 4)(_SIG_IGN)
-    args = (c_uint64 * 6)(signal.SIGPIPE, addressof(action), 0, 8)
-    result = c_int64()
-    number = NUMBERS["rt_sigaction"]
-    status = machine.library.plh_submit(
-        machine.open_handle, machine.spawner, number, args, byref(result)
+def prepare(machine: Machine) -> None:
+    """Set up process 1; what is cloned from it inherits that.
+
+    It ignores SIGPIPE, as CPython does, and may have as many descriptors as Linux allows (the
+    default of fs.nr_open) instead of 1024: one process stands for many programs here.
+    """
+    ignore = (c_uint64 * 4)(_SIG_IGN)
+    limits = (c_uint64 * 2)(_DESCRIPTORS, _DESCRIPTORS)
+    calls = (
+        ("rt_sigaction", (signal.SIGPIPE, addressof(ignore), 0, 8)),
+        ("prlimit64", (0, _RLIMIT_NOFILE, addressof(limits), 0)),
     )
-    if status:
-        machine.fail(status)
+    for name, words in calls:
+        args = (c_uint64 * 6)(*words)
+        result = c_int64()
+        status = machine.library.plh_submit(
+            machine.open_handle, machine.spawner, NUMBERS[name], args, byref(result)
+        )
+        if status:
+            machine.fail(status)
 
 
 def fail(result: int, name: str | None = None) -> OSError:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pylibos import _abi, _capture, _device, _dmesg, _pyroute
 from pylibos._boot_config import Allocator, LogSink, fill_config
 from pylibos._callbacks import Callbacks
-from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task, ignore_sigpipe
+from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task, prepare
 from pylibos._capture import Capture
 from pylibos._device import CallbackDevice, DeviceBackend, TapDevice, netdev_config
 from pylibos._errors import PylibosError
@@ -71,7 +71,7 @@ class Kernel(Process):
     def __init__(self, machine: Machine, *, owns_world: bool) -> None:
         self._owns_world = owns_world
         self.name = machine.name
-        ignore_sigpipe(machine)
+        prepare(machine)
         super().__init__(machine, create_task(machine, machine.spawner, _PROCESS_FLAGS))
         self.sysctl = Sysctl(self)
 

@@ -260,6 +260,13 @@ def test_hundred_tasks_talk_at_once(pair):
     server.join()
 
 
+def test_more_loops_run_at_once_than_1024_descriptors_allow(kernel):
+    before = kernel.now_ns
+    programs = [kernel.spawn(asyncio.sleep, 3, number) for number in range(400)]
+    assert [program.result() for program in programs] == list(range(400))
+    assert kernel.now_ns - before == 3 * SECOND
+
+
 def test_sets_of_tasks_have_the_same_order_each_time(kernel):
     async def main():
         tasks = [asyncio.create_task(asyncio.sleep(1), name=str(n)) for n in range(50)]
