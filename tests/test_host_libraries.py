@@ -21,6 +21,8 @@ import xmlrpc.server
 import pytest
 from host_servers import MS, Handler, Stopwatch, serving
 
+import pylibos
+
 
 @pytest.mark.parametrize("kind", [http.server.HTTPServer, http.server.ThreadingHTTPServer])
 def test_http_request_takes_two_round_trips_and_the_next_one_more(nodes, kind):
@@ -247,3 +249,33 @@ def test_handle_request_times_out_in_virtual_time(kernel):
         server.handle_request()
     # It looks at the clock until the time limit is over, not just reached.
     assert timeouts[0] - before == 30_000 * MS + 1
+
+
+def run_and_capture(build, path):
+    """Clients of a server with threads, on a link that loses frames; what crossed the link."""
+
+    def fetch(kernel, number):
+        kernel.sleep(number / 1000)
+        with urllib.request.urlopen(f"http://b/{number % 3}") as answer:
+            return answer.read(), answer.headers["Date"]
+
+    with pylibos.World(seed=5) as world:
+        a, b = (pylibos.boot(**build.options, world=world, name=name) for name in "ab")
+        link = a.link_to(b, subnet="10.0.0.0/24", delay_ms=10, jitter_ms=3, loss_pct=5)
+        world.hosts["b"] = ["10.0.0.2"]
+        link.capture(path)
+        with serving(b, http.server.ThreadingHTTPServer, ("", 80), Handler):
+            with a.as_host():
+                programs = [a.spawn(fetch, a, number) for number in range(20)]
+            answers = [program.result() for program in programs]
+        return answers, world.now_ns
+
+
+def test_same_seed_gives_the_same_bytes(build, tmp_path):
+    paths = [tmp_path / "first.pcapng", tmp_path / "second.pcapng"]
+    first, second = (run_and_capture(build, path) for path in paths)
+    assert first == second
+    assert first[0][4][0] == b"/1"
+    assert first[0][4][1].startswith("Sat, 01 Jan 2000 00:00:")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert b"GET /2 HTTP/1.1" in paths[0].read_bytes()

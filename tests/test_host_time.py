@@ -102,6 +102,11 @@ def test_each_node_has_its_own_clock_and_all_run_at_one_rate(pair):
     assert rate == other == SECOND
 
 
+def test_program_that_is_killed_before_its_start_counts_no_longer(kernel):
+    kernel.spawn(time.sleep, 1).kill()
+    assert time.sleep is REAL["sleep"]
+
+
 def test_program_of_no_kernel_follows_the_world(kernel):
     world = kernel.world
 
