@@ -13,7 +13,7 @@ from pathlib import Path
 from types import EllipsisType
 
 import dpkt
-from topologies import SECOND
+from topologies import SECOND, family_of, keep
 
 import pylibos
 
@@ -36,17 +36,6 @@ class Late:
 
 # Takes a direction (0: from a to b, 1: back) and a frame; returns the frames to pass on.
 Judge = Callable[[int, bytes], Iterable[bytes | Late]]
-
-
-def family_of(address: str) -> socket.AddressFamily:
-    """AF_INET or AF_INET6."""
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-def keep(sock: pylibos.Socket) -> pylibos.Socket:
-    """Keep a socket open until its network ends, as a program of its own would."""
-    vars(sock.process.world).setdefault("kept", []).append(sock)
-    return sock
 
 
 @dataclass(frozen=True)
