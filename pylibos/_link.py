@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-import itertools
 import os
 from collections.abc import Iterable, Mapping
 from ctypes import byref
@@ -17,7 +15,8 @@ from pylibos._device import Device, _require, netdev_config
 from pylibos._errors import PylibosError
 from pylibos._library import host, last_error
 from pylibos._link_settings import configure, describe, has_chance
-from pylibos._netlink import Interface, add_address
+from pylibos._netlink import add_address
+from pylibos._subnets import interface_pairs, parse_subnets
 
 if TYPE_CHECKING:
     from pylibos._kernel import Kernel
@@ -59,26 +58,6 @@ class LinkEnd:
     addresses: tuple[str, ...]
 
 
-def parse_subnets(subnet: str | Iterable[str] | None) -> list[tuple[Interface, Interface]]:
-    """Turn subnets into the pairs of addresses of a link's ends, the first two hosts.
-
-    Raises:
-        ValueError: no subnet, or one without two addresses.
-    """
-    texts = [] if subnet is None else [subnet] if isinstance(subnet, str) else list(subnet)
-    pairs = []
-    for text in texts:
-        network = ipaddress.ip_network(text)
-        hosts = list(itertools.islice(network.hosts(), 2))
-        if len(hosts) < 2:
-            raise ValueError(f"The subnet {text} has no room for the two ends of a link.")
-        first, second = (
-            ipaddress.ip_interface(f"{address}/{network.prefixlen}") for address in hosts
-        )
-        pairs.append((first, second))
-    return pairs
-
-
 _OFFLOADS = {
     False: _abi.PLH_OFFLOAD_OFF,
     True: _abi.PLH_OFFLOAD_ON,
@@ -112,7 +91,7 @@ class Link:
             raise ValueError(
                 "Linked kernels share a world: pass boot(world=kernel.world) to the second one."
             )
-        pairs = parse_subnets(subnet)
+        addresses = interface_pairs(parse_subnets(subnet))
         self._library = host()
         self._offload = offload
         parameters = _abi.plh_link_parameters(offload=_OFFLOADS[offload])
@@ -137,10 +116,10 @@ class Link:
             device._end_of_link = True
             kernel._machine.at_close.append(self._kernel_halted)
             device.up()
-            for pair in pairs:
-                add_address(kernel, device.index, pair[end])
-            addresses = tuple(str(pair[end].ip) for pair in pairs)
-            ends.append(LinkEnd(kernel, device, addresses))
+            for interface in addresses[end]:
+                add_address(kernel, device.index, interface)
+            texts = tuple(str(interface.ip) for interface in addresses[end])
+            ends.append(LinkEnd(kernel, device, texts))
         self.ends: tuple[LinkEnd, LinkEnd] = (ends[0], ends[1])
 
     def _check(self, configs: Any) -> None:

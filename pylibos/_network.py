@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar, cast
 
 from pylibos._boot_config import fill_config
 from pylibos._capture import Capture
-from pylibos._errors import PylibosError
 from pylibos._kernel import start
 from pylibos._library import open_image
 from pylibos._link import Link
@@ -23,6 +21,7 @@ from pylibos._node import Node, Switch
 from pylibos._program import Program
 from pylibos._report import deadlock
 from pylibos._routes import Graph, Routes, Segment
+from pylibos._subnets import SubnetPool, interface_pairs
 from pylibos._world import World
 
 P = ParamSpec("P")
@@ -30,9 +29,6 @@ T = TypeVar("T")
 N = TypeVar("N", bound=Node)
 
 _MEMORY_BYTES = 64 << 20
-# Where links without a subnet of their own get one from.
-_AUTO = (("10.0.0.0/8", 24), ("fd00::/48", 64))
-_SIZES = {(4, 24), (6, 64)}
 
 
 class Network(World):
@@ -70,13 +66,7 @@ class Network(World):
         self._kernel, self._profile, self._memory = kernel, profile, memory
         self._segments: list[Segment] = []
         self._segment_of: dict[Switch, Segment] = {}
-        self._auto: list[Iterator[Subnet]] = [
-            iter(ipaddress.ip_network(text).subnets(new_prefix=length)) for text, length in _AUTO
-        ]
-        for pool in self._auto:
-            next(pool)  # a subnet that ends in zeros reads as if something was left out
-        self._used: set[Subnet] = set()
-        self._odd: list[Subnet] = []
+        self._subnets = SubnetPool()
         self._routes: dict[Node, set[Subnet]] = {}
         self._partitioned: list[Link] = []
         self._captures: list[Capture] = []
@@ -125,7 +115,7 @@ class Network(World):
             kernel, profile, sysctls: as of a node.
         """
         switch = self._boot(Switch, name, kernel, profile, None, "", sysctls)
-        switch.subnets = self._subnets(subnet)
+        switch.subnets = self._subnets.take(subnet)
         self._segment_of[switch] = Segment(1, None)
         self._segments.append(self._segment_of[switch])
         return switch
@@ -240,27 +230,6 @@ class Network(World):
         self._join(a, b, ends, link, metric)
         return link
 
-    def _subnets(self, subnet: str | Iterable[str] | None) -> list[Subnet]:
-        if subnet is None:
-            found = []
-            for pool in self._auto:
-                fresh = next((item for item in pool if not self._overlaps(item)), None)
-                if fresh is None:
-                    raise PylibosError("The network has no subnets left; give link(subnet=...).")
-                found.append(fresh)
-        else:
-            texts = [subnet] if isinstance(subnet, str) else list(subnet)
-            found = [ipaddress.ip_network(text) for text in texts]
-        self._used.update(found)
-        self._odd += [item for item in found if (item.version, item.prefixlen) not in _SIZES]
-        return found
-
-    def _overlaps(self, subnet: Subnet) -> bool:
-        """Whether it cannot be given out; those of the same size are the quick case."""
-        return subnet in self._used or any(
-            subnet.version == used.version and subnet.overlaps(used) for used in self._odd
-        )
-
     def _addresses(
         self, a: Node, b: Node, subnet: str | Iterable[str] | None
     ) -> tuple[list[Interface], list[Interface]]:
@@ -274,17 +243,7 @@ class Network(World):
                 return [], []
             taken = switches[0].next_interfaces()
             return ([], taken) if switches[0] is a else (taken, [])
-        first: list[Interface] = []
-        second: list[Interface] = []
-        for network in self._subnets(subnet):
-            # RFC 3021 and RFC 6164: both addresses of a subnet of two are the ends'.
-            offset = 0 if network.num_addresses == 2 else 1
-            if network.num_addresses < 2 + offset:
-                raise ValueError(f"The subnet {network} has no room for the two ends of a link.")
-            for end, interfaces in enumerate((first, second)):
-                host = network[offset + end]
-                interfaces.append(ipaddress.ip_interface(f"{host}/{network.prefixlen}"))
-        return first, second
+        return interface_pairs(self._subnets.take(subnet))
 
     def _join(
         self,

@@ -13,9 +13,9 @@ import pylibos
 from pylibos import _arguments, _dmesg, _report
 from pylibos._ancillary import pack_control, unpack_control
 from pylibos._callbacks import Callbacks
-from pylibos._link import parse_subnets
 from pylibos._link_settings import configure
 from pylibos._places import Places
+from pylibos._subnets import interface_pairs, parse_subnets
 from pylibos._sysctl import path_of
 
 
@@ -149,10 +149,19 @@ def test_link_settings_have_units():
 
 
 def test_subnets_give_two_addresses_each():
-    (four, six) = parse_subnets(["10.0.0.0/30", "fd00::/64"])
-    assert [str(item) for item in four] == ["10.0.0.1/30", "10.0.0.2/30"]
-    assert [str(item) for item in six] == ["fd00::1/64", "fd00::2/64"]
+    ends = interface_pairs(parse_subnets(["10.0.0.0/30", "fd00::/64", "10.0.1.0/31"]))
+    for number, interfaces in enumerate(ends):
+        assert [str(item) for item in interfaces] == [
+            f"10.0.0.{1 + number}/30",
+            f"fd00::{1 + number}/64",
+            f"10.0.1.{number}/31",
+        ]
     assert parse_subnets(None) == []
+
+
+def test_subnet_without_room_for_two_is_refused():
+    with pytest.raises(ValueError, match="no room for the two ends"):
+        interface_pairs(parse_subnets("10.0.0.1/32"))
 
 
 def test_public_names_are_documented():
