@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import concurrent.futures
+import http.server
 import logging
 import queue
 import socket
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+from host_servers import Handler, serving
 
 import pylibos
 
@@ -481,3 +484,27 @@ def test_programs_of_a_real_world_share_locks_and_threads(boot):
             return type(lock), isinstance(lock, type(lock))
 
     assert kernel.spawn(work).result()[0].__name__ == "ProgramLock"
+
+
+def test_worlds_of_two_host_threads_do_not_disturb_each_other(one_build):
+    results = {}
+
+    def fetch(name, seconds):
+        with pylibos.boot(**one_build.options) as kernel:
+            handler = type("Named", (Handler,), {"do_GET": lambda self: self.answer(name)})
+            with serving(kernel, http.server.ThreadingHTTPServer, ("127.0.0.1", 80), handler):
+                with kernel.as_host():
+                    for _ in range(20):
+                        time.sleep(seconds)
+                        with urllib.request.urlopen("http://localhost/") as answer:
+                            results.setdefault(name, set()).add(answer.read())
+                    results[name].add(time.monotonic())
+
+    threads = [
+        threading.Thread(target=fetch, args=args) for args in ((b"first", 1), (b"second", 3))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {b"first": {b"first", 20.0}, b"second": {b"second", 60.0}}
