@@ -113,6 +113,7 @@ static int64_t find_features(struct channel *channel, uint32_t mask[MAX_FEATURE_
 {
 	int64_t count = count_features(channel, status), ret;
 	struct ethtool_gstrings *names;
+	bool found = false;
 
 	if (count < 0)
 		return count;
@@ -128,17 +129,21 @@ static int64_t find_features(struct channel *channel, uint32_t mask[MAX_FEATURE_
 	for (uint32_t i = 0; ret >= 0 && i < count; i++)
 		for (uint32_t j = 0; j < SEGMENTATION_FEATURES; j++)
 			if (!strncmp((const char *)names->data + i * ETH_GSTRING_LEN,
-				     segmentation_features[j], ETH_GSTRING_LEN))
+				     segmentation_features[j], ETH_GSTRING_LEN)) {
 				mask[i / 32] |= 1u << i % 32;
+				found = true;
+			}
 	free(names);
-	return ret < 0 ? ret : count;
+	if (ret < 0)
+		return ret;
+	return found ? count : -EOPNOTSUPP;
 }
 
 static int64_t set_features(struct channel *channel, bool on, int *status)
 {
 	uint32_t buffer[2 + 2 * MAX_FEATURE_WORDS] = { 0 }, mask[MAX_FEATURE_WORDS] = { 0 };
 	struct ethtool_sfeatures *request = (struct ethtool_sfeatures *)buffer;
-	int64_t count = find_features(channel, mask, status);
+	int64_t count = find_features(channel, mask, status), ret;
 
 	if (count < 0)
 		return count;
@@ -148,7 +153,9 @@ static int64_t set_features(struct channel *channel, bool on, int *status)
 		request->features[i].valid = mask[i];
 		request->features[i].requested = on ? mask[i] : 0;
 	}
-	return ethtool(channel, request, status);
+	ret = ethtool(channel, request, status);
+	/* A feature may stay off, if another one that it needs is; but none may stay on. */
+	return ret > 0 && !on && ret & ETHTOOL_F_WISH ? -EOPNOTSUPP : ret;
 }
 
 static int switch_device(struct plh_device *device, bool on)
