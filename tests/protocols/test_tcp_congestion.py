@@ -155,7 +155,7 @@ def test_queue_stays_short_with_algorithms_that_watch_delay(net, name):
     bottleneck.transfer(4 << 20)
     info = bottleneck.here.tcp_info()
     assert info.min_rtt_us == BASE_US
-    assert info.rtt_us - BASE_US < 12 * FRAME_US
+    assert info.rtt_us - BASE_US < 25 * FRAME_US
     assert bottleneck.link.stats().queue_drops == info.total_retrans == 0
 
 
