@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
-from pylibos import _abi, _capture, _device, _dmesg, _pyroute
+from pylibos import _abi, _capture, _device, _dmesg
 from pylibos._boot_config import Allocator, LogSink, fill_config
 from pylibos._callbacks import Callbacks
 from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task, prepare
@@ -27,7 +27,6 @@ from pylibos._process import Process
 from pylibos._sysctl import Sysctl
 from pylibos._world import Clock, World
 
-T = TypeVar("T")
 K = TypeVar("K", bound="Kernel")
 _numbers = itertools.count(1)
 LOOPBACK_INDEX = 1
@@ -111,26 +110,6 @@ class Kernel(Process):
     def log(self) -> str:
         """What reached the host of the kernel's log, the newest 256 KiB; also once dead."""
         return self._machine.log()
-
-    # --- Netlink ---
-
-    def netlink(self, protocol: int = 0) -> Any:
-        """Make an AF_NETLINK socket; protocol is NETLINK_ROUTE (0) or another one."""
-        return self.socket(16, 2, protocol)  # AF_NETLINK, SOCK_DGRAM
-
-    def iproute(self, **options: Any) -> Any:
-        """Make an unmodified pyroute2.IPRoute that speaks to this kernel.
-
-        Raises:
-            PylibosError: pyroute2 0.9 or newer is not installed.
-        """
-        from pyroute2 import IPRoute
-
-        return self.pyroute2(IPRoute, **options)
-
-    def pyroute2(self, factory: Callable[..., T], *args: Any, **options: Any) -> T:
-        """Make an object of any netlink class of pyroute2 (NFTables, WireGuard, ...)."""
-        return _pyroute.make(self, factory, args, options)
 
     # --- Devices and links ---
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from pylibos import _host, _resolve
+from pylibos import _host, _pyroute, _resolve
 from pylibos._asyncio import AsyncioCalls, is_async, program_of
 from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, Caller, create_task
 from pylibos._file_calls import FileCalls
@@ -72,6 +72,28 @@ class Process(AsyncioCalls, TrioCalls, SocketCalls, FileCalls, WaitCalls, Seeing
     def sleep(self, seconds: float) -> None:
         """Sleep on the kernel's clock."""
         self._machine.world.sleep(seconds)
+
+    # --- Netlink ---
+
+    def netlink(self, protocol: int = 0) -> Any:
+        """Make an AF_NETLINK socket; protocol is NETLINK_ROUTE (0) or another one."""
+        return self.socket(16, 2, protocol)  # AF_NETLINK, SOCK_DGRAM
+
+    def iproute(self, **options: Any) -> Any:
+        """Make an unmodified pyroute2.IPRoute that speaks to the kernel from this process.
+
+        It sees the process's network namespace.
+
+        Raises:
+            PylibosError: pyroute2 0.9 or newer is not installed.
+        """
+        from pyroute2 import IPRoute
+
+        return self.pyroute2(IPRoute, **options)
+
+    def pyroute2(self, factory: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Make an object of any netlink class of pyroute2 (NFTables, WireGuard, ...)."""
+        return _pyroute.make(self, factory, args, options)
 
     @overload
     def spawn(
