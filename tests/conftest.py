@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from tls_cases import TLS_PORT, wrap_both
 
 import pylibos
 
@@ -171,3 +176,70 @@ def nodes(
         yield a, b
         after = _sockets_of_the_host(), [kernel.listdir("/proc/self/fd") for kernel in (a, b)]
         assert after == before, "descriptors left open"
+
+
+@pytest.fixture(scope="session")
+def authority() -> Any:
+    """A certificate authority that nobody knows yet."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def server_context(authority: Any) -> ssl.SSLContext:
+    """For a server on b."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("b", "10.0.0.2").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def client_context(authority: Any) -> ssl.SSLContext:
+    """For a client that trusts the authority."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture
+def connected(nodes: Any) -> tuple[pylibos.Socket, pylibos.Socket]:
+    """A plain connection from a to b, and the peer's end."""
+    a, b = nodes
+    with b.create_server(("", TLS_PORT)) as server:
+        client = a.create_connection(("b", TLS_PORT))
+        peer, _ = server.accept()
+    return client, peer
+
+
+@pytest.fixture
+def pair_of_tls(
+    nodes: Any, connected: Any, client_context: Any, server_context: Any
+) -> Iterator[tuple[Any, Any]]:
+    """A TLS connection from a to b, and the peer's end."""
+    client, peer = wrap_both(nodes, connected, client_context, server_context)
+    with client, peer:
+        yield client, peer
+
+
+def _replaced() -> list[Any]:
+    """What as_host() replaces while it is in use."""
+    module = threading
+    return [
+        module.Thread.start,
+        module.Lock,
+        module.RLock,
+        module._allocate_lock,
+        module.current_thread,
+        module.get_ident,
+        queue.SimpleQueue,
+    ]
+
+
+@pytest.fixture
+def host(kernel: pylibos.Kernel) -> Iterator[pylibos.Kernel]:
+    """A kernel that is the host; no thread of the real host may be started meanwhile."""
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    before = _replaced()
+    with kernel.as_host():
+        yield kernel
+        assert len(list(Path("/proc/self/task").iterdir())) == threads
+    assert _replaced() == before

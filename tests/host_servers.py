@@ -60,3 +60,10 @@ class Stopwatch:
         now, before = self.kernel.now_ns, self.before
         self.before = now
         return (now - before) / MS
+
+
+def started(function, *args):
+    """A thread that has been started."""
+    thread = threading.Thread(target=function, args=args)
+    thread.start()
+    return thread

@@ -22,14 +22,8 @@ import dns.reversename
 import dns.rrset
 import pytest
 import requests
-import trustme
 from aiosmtpd.controller import Controller
 from host_servers import Handler, Stopwatch, serving
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
 
 
 @pytest.fixture
