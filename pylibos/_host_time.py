@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pylibos._caller import fail
 from pylibos._errors import PylibosError
-from pylibos._host_context import Clock, ClockDispatcher, Patches, Target
+from pylibos._host_context import GUEST, Clock, ClockDispatcher, Dispatcher, Patches, Target
 from pylibos._syscalls import NUMBERS
 
 if TYPE_CHECKING:
@@ -151,22 +151,38 @@ _FUNCTIONS = {
     "localtime": _of_now,
     "ctime": _of_now,
 }
+
+
+def _deadlines(real: Any) -> Dispatcher:
+    """monotonic() where it bounds waiting for locks or sockets: it must be of the same kind.
+
+    Locks and sockets are the kernel's inside as_host() only, not in each program.
+    """
+
+    def chosen(_process: Process) -> float:
+        guest = GUEST.get()
+        assert guest is not None
+        return guest.clock.read_ns(_MONOTONIC) / 1e9
+
+    return Dispatcher(real, chosen)
+
+
 # Modules that took a function of time under a name of their own when they were imported.
 _KEPT = (
-    ("threading", "_time", "monotonic"),
-    ("queue", "time", "monotonic"),
-    ("socketserver", "time", "monotonic"),
-    ("telnetlib", "_time", "monotonic"),
-    ("requests.sessions", "preferred_clock", "time"),
+    ("threading", "_time", _deadlines),
+    ("queue", "time", _deadlines),
+    ("socketserver", "time", _deadlines),
+    ("telnetlib", "_time", _deadlines),
+    ("requests.sessions", "preferred_clock", _FUNCTIONS["time"]),
 )
 
 
 def _targets() -> Iterator[Target]:
     for name, make in _FUNCTIONS.items():
         yield time, name, make
-    for module, name, function in _KEPT:
+    for module, name, make in _KEPT:
         if (owner := sys.modules.get(module)) is not None and hasattr(owner, name):
-            yield owner, name, _FUNCTIONS[function]
+            yield owner, name, make
 
 
 TIME = Patches(_targets)

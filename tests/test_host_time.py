@@ -162,6 +162,20 @@ def test_tasks_of_trio_run_on_the_clock_of_their_kernel(pair):
     }
 
 
+def test_waiting_for_the_host_in_a_program_takes_real_time(kernel):
+    def wait():
+        with pytest.raises(queue.Empty):
+            queue.Queue().get(timeout=0.01)
+        condition = threading.Condition()
+        with condition:
+            assert not condition.wait_for(lambda: False, timeout=0.01)
+        return REAL["monotonic"]()
+
+    before, virtual = REAL["monotonic"](), kernel.now_ns
+    assert kernel.spawn(wait).result() - before >= 0.02
+    assert kernel.now_ns == virtual
+
+
 def test_host_keeps_real_time_while_programs_run(kernel):
     program = kernel.spawn(lambda: time.sleep(100))
     before = REAL["monotonic"]()
