@@ -207,7 +207,11 @@ int call_by_host3(struct plh_kernel *kernel, uint64_t nr, uint64_t a0, uint64_t 
 	task->args[0] = a0;
 	task->args[1] = a1;
 	task->args[2] = a2;
-	return call_and_wait(kernel, task, LL_NEVER, ret);
+	status = call_and_wait(kernel, task, LL_NEVER, ret);
+	/* Short, and half done of no use: no signal ends it.  The interpreter looks for its own. */
+	while (status == PLH_SIGNAL)
+		status = wait_for((struct call *)task->opaque, LL_NEVER, ret);
+	return status;
 }
 
 int call_by_host(struct plh_kernel *kernel, uint64_t nr, uint64_t a0, uint64_t a1, int64_t *ret)
