@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Bonding, macvlan, ipvlan, and network namespaces inside a node."""
+"""Bonding, team, macvlan, ipvlan, and network namespaces inside a node."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import socket
 from contextlib import ExitStack
 
 import pytest
+from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST, genlmsg, nla
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.generic import GenericNetlinkSocket
 from timer_wheel import wheel_ns
 from topologies import FAMILY, MS, SECOND, repeats, round_trip_ns
 
@@ -112,6 +115,80 @@ def test_bond_spreads_flows_over_its_links(net, version):
     grown = [link.stats().frames - old for link, old in zip(links, before, strict=True)]
     assert sum(grown) >= 64
     assert min(grown) >= 16
+
+
+class TeamMessage(genlmsg):
+    """A message of the family "team" (include/uapi/linux/if_team.h)."""
+
+    nla_map = (
+        ("TEAM_ATTR_UNSPEC", "none"),
+        ("TEAM_ATTR_TEAM_IFINDEX", "uint32"),
+        ("TEAM_ATTR_LIST_OPTION", "options"),
+    )
+
+    class options(nla):  # noqa: N801 - pyroute2 finds it by its name
+        nla_map = (("UNSPEC", "none"), ("ITEM", "option"))
+
+        class option(nla):  # noqa: N801
+            nla_map = (
+                ("UNSPEC", "none"),
+                ("NAME", "asciiz"),
+                ("CHANGED", "flag"),
+                ("TYPE", "uint8"),
+                ("DATA", "asciiz"),
+            )
+
+
+def team(node, number, mode):
+    """Put eth0 and eth1 below team0, which gets the addresses of a number."""
+    with node.iproute() as ip:
+        ip.link("add", ifname="team0", kind="team")
+    with node.pyroute2(GenericNetlinkSocket) as channel:
+        channel.bind("team", TeamMessage)
+        message = TeamMessage()
+        message["cmd"], message["version"] = 1, 1
+        nla_string = 5
+        option = {"attrs": [("NAME", "mode"), ("TYPE", nla_string), ("DATA", mode)]}
+        message["attrs"] = [
+            ("TEAM_ATTR_TEAM_IFINDEX", node.if_nametoindex("team0")),
+            ("TEAM_ATTR_LIST_OPTION", {"attrs": [("ITEM", option)]}),
+        ]
+        try:
+            channel.nlm_request(message, channel.prid, NLM_F_REQUEST | NLM_F_ACK)
+        except NetlinkError as error:
+            # It is done; but nobody listens to the notification, which counts as a failure.
+            if error.code != errno.ESRCH:
+                raise
+    with node.iproute() as ip:
+        (master,) = ip.link_lookup(ifname="team0")
+        for name in ("eth0", "eth1"):
+            (index,) = ip.link_lookup(ifname=name)
+            ip.link("set", index=index, state="down")
+            ip.link("set", index=index, master=master)
+            ip.link("set", index=index, state="up")
+        ip.link("set", index=master, state="up")
+    for network in NETWORKS.values():
+        node.add_address("team0", network.format(number))
+
+
+@versions
+def test_round_robin_team_uses_its_links_in_turn(net, version):
+    a, b = net.node("a"), net.node("b")
+    links = [net.link(a, b, subnet=()) for _ in range(2)]
+    for number, node in enumerate((a, b), 1):
+        team(node, number, "roundrobin")
+    net.run_for(5 * SECOND)
+    round_trip_ns(net, a, b, plain(version, 2))
+    with b.socket(FAMILY[version], socket.SOCK_DGRAM) as there:
+        there.bind(("", 9))
+        with a.socket(FAMILY[version], socket.SOCK_DGRAM) as here:
+            ways = []
+            for _ in range(20):
+                before = links[0].stats().bytes
+                here.sendto(bytes(1000), (plain(version, 2), 9))
+                assert there.recv(2000) == bytes(1000)
+                ways.append(links[0].stats().bytes - before > 1000)
+    assert ways in ([True, False] * 10, [False, True] * 10)
 
 
 def namespaces(net, node, count, stack):
