@@ -11,12 +11,19 @@
 #include <linux/timekeeping.h>
 #include "kernel.h"
 
+/*
+ * What CLOCK_MONOTONIC shows when the boot is over.  A virtual clock stands still
+ * meanwhile, and TCP takes a packet that was sent at 0 for one that never was.
+ */
+#define LL_BOOT_NS NSEC_PER_SEC
+
 u64 ll_deadline = LL_NEVER;
 static u64 clock_at_boot; /* the kernel's own time 0 */
+static u64 boot_ns; /* LL_BOOT_NS, once it is over */
 
 static u64 clock_read(struct clocksource *cs)
 {
-	return ll_clock();
+	return ll_clock() + boot_ns;
 }
 
 static struct clocksource host_clock = {
@@ -85,6 +92,7 @@ void __init time_init(void)
  */
 static int __init first_tick(void)
 {
+	boot_ns = LL_BOOT_NS;
 	ll_deadline = ll_clock();
 	ll_events();
 	return 0;
@@ -98,7 +106,7 @@ unsigned long long notrace sched_clock(void)
 
 void read_persistent_clock64(struct timespec64 *ts)
 {
-	*ts = ns_to_timespec64(ll_machine->realtime_ns);
+	*ts = ns_to_timespec64(ll_machine->realtime_ns - LL_BOOT_NS);
 }
 
 /* Nothing to calibrate: delays read the clock. */
