@@ -87,6 +87,12 @@ def test_delay_of_a_path_is_the_sum_of_its_links(net, version):
     assert took == 2 * 3 * 3 * MS
 
 
+def test_ipv6_works_in_the_first_instant(net):
+    a, b = chain(net, "ab", delay_ms=1)
+    # Neighbour discovery there and back, then the datagram there and back.
+    assert round_trip_ns(net, a, b, b.ip6) == 4 * MS
+
+
 def test_names_of_nodes_resolve(net):
     a, b = chain(net, "ab")
     assert a.getaddrinfo("b", 80, type=socket.SOCK_STREAM)[0][4] == (b.ip, 80)
