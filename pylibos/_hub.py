@@ -237,6 +237,8 @@ class Hub:
 
     def _interrupt(self, machine: Machine, task: int, result: c_int64) -> None:
         """End a call in flight, for instance since its caller has given up."""
+        if machine.handle is None:
+            return  # its kernel has taken it along
         status = self._library.plh_interrupt(machine.handle, task, byref(result))
         for _ in range(1000):
             if status != _abi.PLH_PENDING:
