@@ -25,18 +25,31 @@ static __always_inline u16 ll_csum_fold64(u64 sum)
 	return (u16)sum + (sum >> 16);
 }
 
-/* A header of ihl 32-bit words, 5 at the least. */
+/*
+ * A header of ihl 32-bit words, 5 at the least.  It may just have been written, field
+ * by field: a load that spans two stores would have to wait for both.
+ */
 static __always_inline __sum16 ip_fast_csum(const void *iph, unsigned int ihl)
 {
-	const u8 *p = iph;
-	u64 sum = ll_csum_word(p) + ll_csum_word(p + 4) + ll_csum_word(p + 8) +
-		  ll_csum_word(p + 12) + ll_csum_word(p + 16);
+	const u16 *half = iph;
+	const u8 *byte = iph;
+	u64 sum = (u64)half[0] + half[1] + half[2] + half[3] + half[5];
 
+	/* Time to live and protocol. */
+#ifdef __LITTLE_ENDIAN
+	sum += byte[8] + (byte[9] << 8);
+#else
+	sum += (byte[8] << 8) + byte[9];
+#endif
+	sum += ll_csum_word(byte + 12) + ll_csum_word(byte + 16);
 	for (; unlikely(ihl > 5); ihl--)
-		sum += ll_csum_word(p + 4 * (ihl - 1));
+		sum += ll_csum_word(byte + 4 * (ihl - 1));
 	return (__force __sum16)~ll_csum_fold64(sum);
 }
 #define ip_fast_csum ip_fast_csum
+
+__wsum csum_partial_copy_nocheck(const void *src, void *dst, int len);
+#define _HAVE_ARCH_CSUM_AND_COPY
 
 static __always_inline __wsum csum_tcpudp_nofold(__be32 saddr, __be32 daddr, __u32 len, __u8 proto,
 						 __wsum sum)
