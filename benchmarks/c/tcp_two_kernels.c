@@ -49,7 +49,7 @@ static void prepare(struct pair *pair, int way)
 	set_offloads(&pair->sender, way);
 	set_offloads(&pair->receiver, way);
 	/* While a virtual clock stands still, no receiver can tell how much it should take. */
-	set_sysctl(&pair->receiver, "/proc/sys/net/ipv4/tcp_rmem", "4096 1048576 6291456");
+	set_sysctl(&pair->receiver, "/proc/sys/net/ipv4/tcp_rmem", "4096 262144 6291456");
 	listener = node_socket(&pair->receiver, SOCK_STREAM);
 	node_call(&pair->receiver, SYS_bind, listener, (uint64_t)&address, sizeof(address), 0, 0,
 		  0);
