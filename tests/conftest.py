@@ -14,55 +14,20 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from kernel_builds import DEBUG, Build, builds, main_builds
 from tls_cases import TLS_PORT, wrap_both
 
 import pylibos
-
-DEBUG = "debug"
 
 # Tests that start a Python of their own find the checkout's package there.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")])
 )
-
-
-@dataclass(frozen=True)
-class Build:
-    """A kernel build to test: the arguments of boot()."""
-
-    kernel: str
-    profile: str
-
-    def __str__(self) -> str:
-        return f"{self.kernel}-{self.profile}"
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return {"kernel": self.kernel, "profile": self.profile}
-
-
-def builds() -> list[Build]:
-    """The builds to test, the default one first."""
-    if wanted := os.environ.get("PYLIBOS_BUILDS"):
-        pairs = [name.rpartition("-") for name in wanted.split()]
-        return [Build(kernel, profile) for kernel, _, profile in pairs]
-    found = [Build(image.kernel, image.profile) for image in pylibos.images()]
-    return sorted(found, key=lambda build: (build.kernel, build.profile))
-
-
-def main_builds() -> list[Build]:
-    """One build of each kernel: the default profile where there is one."""
-    best: dict[str, Build] = {}
-    for build in builds():
-        if build.profile == "defconfig" or (build.profile != DEBUG and build.kernel not in best):
-            best[build.kernel] = build
-    return list(best.values())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -13,7 +13,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 from asyncio_cases import ask, serve_upper, upper
-from conftest import main_builds
+from kernel_builds import main_builds
 
 import pylibos
 from pylibos import KernelEventLoop

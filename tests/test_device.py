@@ -201,7 +201,7 @@ starts = st.sampled_from([b"", b"\x45\x00", b"\x4f\xff", b"\x60\x00\x00\x00", b"
 @pytest.fixture(scope="module")
 def attacked():
     """A kernel that lives through all hostile frames."""
-    from conftest import main_builds
+    from kernel_builds import main_builds
 
     found = main_builds()
     if not found:

@@ -10,7 +10,7 @@ import sys
 from functools import cache
 
 import pytest
-from conftest import DEBUG, builds
+from kernel_builds import DEBUG, builds
 
 from pylibos._cli.gdb_script import SCRIPT
 

@@ -7,7 +7,7 @@ import re
 from functools import cache
 
 import pytest
-from conftest import DEBUG, builds
+from kernel_builds import DEBUG, builds
 
 import pylibos
 

@@ -196,7 +196,7 @@ class Interpreter:
 
 @pytest.fixture(scope="module")
 def kernel():
-    from conftest import main_builds
+    from kernel_builds import main_builds
 
     found = main_builds()
     if not found:

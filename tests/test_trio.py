@@ -14,7 +14,7 @@ import hypothesis.strategies as st
 import pytest
 import trio
 import trio.testing
-from conftest import main_builds
+from kernel_builds import main_builds
 
 import pylibos
 from pylibos import _trio, _trio_run
