@@ -337,13 +337,14 @@ def test_calls_of_a_signal_handler_disturb_no_call(boot_one):
     def handle(*_):
         nonlocal handled
         handled += 1
+        # One byte each: on a slow machine handlers interrupt each other, too.
         first.send(b"x")
-        assert second.recv(10) == b"x"
+        assert second.recv(1) == b"x"
 
     before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
     try:
-        while handled < 200:
+        while handled < 100:
             with kernel.socket() as sock:
                 sock.bind(("127.0.0.1", 0))
                 assert sock.getsockname()[0] == "127.0.0.1"
