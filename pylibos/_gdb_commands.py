@@ -12,6 +12,7 @@ are loaded when a command first needs them.  Registers and memory are only read.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,12 @@ def symbol_values(file: Path, wanted: set[str]) -> dict[str, int]:
             continue
         names_at, names_length = sections[link][4:6]
         names = data[names_at : names_at + names_length]
-        places = {names.find(f"\0{name}\0".encode()) + 1: name for name in wanted}
+        # A name may also be the end of a longer one, where the linker has merged the two.
+        places = {
+            match.start(): name
+            for name in wanted
+            for match in re.finditer(re.escape(name.encode()) + b"\0", names)
+        }
         entries = data[offset : offset + length]
         for name, _, _, _, value, _ in struct.iter_unpack("<IBBHQQ", entries):
             if name in places:
