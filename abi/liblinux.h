@@ -194,7 +194,8 @@ enum ll_sys {
 	/*
 	 * (what, argument): make the kernel fail on purpose, for tests.
 	 * 0 panic, 1 BUG(), 2 null dereference, 3 stack overflow, 4 WARN(),
-	 * 5 spin with the clock.  Needs CAP_SYS_BOOT.
+	 * 5 spin with the clock, 6 take all memory, 7 write one byte behind an
+	 * allocation of so many bytes.  Needs CAP_SYS_BOOT.
 	 */
 	LL_SYS_FAIL = 0x10005,
 	LL_SYS_END,
@@ -344,7 +345,14 @@ struct ll_image {
 	 * 1, which serves nothing else.
 	 */
 	int (*fault)(const struct ll_fault *fault);
-	uint64_t reserved[4];
+	/*
+	 * Not 0: the kernel keeps one byte of shadow for eight of the address
+	 * space below 2^47, the one of address A at (A >> 3) + shadow_offset
+	 * (KASAN).  The host maps it all, zeroed, before boot(), and zeroes
+	 * what belongs to a kernel's memory after its end.
+	 */
+	uint64_t shadow_offset;
+	uint64_t reserved[3];
 };
 
 #endif /* LIBLINUX_H */

@@ -21,9 +21,9 @@
 #define ALIGNMENT	     (2ull << 20) /* huge pages need it, and numbers are easier to read */
 
 /* Where kernels of repeatable runs go: far from what mmap() hands out by itself. */
-#define SLOTS_BASE 0x100000000000ull
+#define SLOTS_BASE 0x110000000000ull /* above KASAN's shadow, see arch_lib/Kconfig */
 #define SLOT_BYTES (16ull << 30)
-#define SLOT_COUNT 6144u /* ends below 0x7000'0000'0000 */
+#define SLOT_COUNT 6080u /* ends below 0x7000'0000'0000 */
 
 static uint64_t slots_used[SLOT_COUNT / 64];
 

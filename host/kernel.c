@@ -12,6 +12,7 @@
 #include "error.h"
 #include "fork.h"
 #include "images.h"
+#include "shadow.h"
 
 static const char default_cmdline[] = "";
 
@@ -83,6 +84,8 @@ static bool prepare(struct plh_kernel *kernel)
 	if (!loader_map(kernel->image, (void *)kernel->arena.image, &kernel->loaded))
 		return false;
 	kernel->table = kernel->loaded.table;
+	if (kernel->table->shadow_offset && !shadow_map(kernel->table->shadow_offset))
+		return false;
 	kernel->boot = kernel->table->boot;
 	kernel->enter = kernel->table->enter;
 	kernel->call = kernel->table->call;
@@ -212,6 +215,8 @@ void kernel_free(struct plh_kernel *kernel)
 	else
 		world->kernels_end = kernel->link;
 	images_remove(&kernel->loaded);
+	if (kernel->table && !forked)
+		shadow_clear(kernel->table->shadow_offset, &kernel->arena);
 	arena_destroy(&kernel->arena, &kernel->config);
 	image_put(kernel->image);
 	free(kernel->cmdline);

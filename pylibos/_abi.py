@@ -260,7 +260,8 @@ class ll_image(Structure):
         ("call", CFUNCTYPE(c_int, c_void_p)),
         ("fixup", CFUNCTYPE(c_uint64, c_uint64)),
         ("fault", CFUNCTYPE(c_int, c_void_p)),
-        ("reserved", c_uint64 * 4),
+        ("shadow_offset", c_uint64),
+        ("reserved", c_uint64 * 3),
     )
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 LOG_BYTES = 256 * 1024
 # Where images and arenas of repeatable kernels lie: the same place for the same slot.
-_PLACES = Places(base=0x1000_0000_0000, stride=0x10_0000_0000)
+_PLACES = Places(base=0x1100_0000_0000, stride=0x10_0000_0000)
 
 
 class Machine:

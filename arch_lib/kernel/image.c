@@ -2,6 +2,7 @@
 /* The image's one exported symbol, and the entries behind it. */
 #include <linux/errno.h>
 #include <linux/export.h>
+#include <linux/kasan.h>
 #include <linux/extable.h>
 #include <linux/sizes.h>
 #include <linux/stringify.h>
@@ -98,6 +99,9 @@ __visible __attribute__((visibility("default"), used)) const struct ll_image lib
 	.banner = linux_banner,
 	.text_start = (unsigned long)_stext,
 	.text_end = (unsigned long)_etext,
+#ifdef CONFIG_KASAN
+	.shadow_offset = KASAN_SHADOW_OFFSET,
+#endif
 	.memory_min_bytes = LL_MEMORY_MIN,
 	.boot = ll_boot,
 	.enter = ll_enter,

@@ -75,6 +75,20 @@ static long fail(int what, unsigned long argument)
 			cpu_relax();
 		return 0;
 	}
+	case 6:
+		for (;;)
+			(void)__get_free_page(GFP_KERNEL | __GFP_NOFAIL);
+	case 7: {
+		volatile char *room = kmalloc(argument, GFP_KERNEL);
+
+		if (!room)
+			return -ENOMEM;
+		/* The compiler must not see that this is out of bounds. */
+		OPTIMIZER_HIDE_VAR(room);
+		room[argument] = 1;
+		kfree((void *)room);
+		return 0;
+	}
 	}
 	return -EINVAL;
 }

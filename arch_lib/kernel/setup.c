@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The boot: memory, command line, what start_kernel() asks of an architecture. */
 #include <linux/init.h>
+#include <linux/kasan.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/panic_notifier.h>
 #include <linux/sched/task_stack.h>
 #include <linux/start_kernel.h>
 #include <linux/seq_file.h>
+#include <linux/vmalloc.h>
 #include <asm/sections.h>
 #include <asm/setup.h>
 #include "kernel.h"
@@ -30,6 +32,25 @@ asmlinkage int __ref ll_boot_on_stack(void)
 	unreachable();
 }
 
+/* The shadow is there: its host has mapped it, see struct ll_image. */
+static void __init ll_kasan_init(void)
+{
+#ifdef LL_KASAN_INIT_GENERIC
+	kasan_init_generic();
+#elif defined(CONFIG_KASAN)
+	init_task.kasan_depth = 0;
+	pr_info("KernelAddressSanitizer initialized\n");
+#endif
+}
+
+#ifdef CONFIG_KASAN
+/* mm/kasan/shadow.c asks for it on behalf of modules, which there are none of. */
+struct vm_struct *find_vm_area(const void *addr)
+{
+	return NULL;
+}
+#endif
+
 void __init setup_arch(char **cmdline_p)
 {
 	/* The console learns each line's level by its prefix, see console.c. */
@@ -44,6 +65,7 @@ void __init setup_arch(char **cmdline_p)
 	max_low_pfn = max_pfn = ll_machine->memory_bytes >> PAGE_SHIFT;
 	high_memory = __va(ll_machine->memory_bytes);
 	ll_paging_init();
+	ll_kasan_init();
 	parse_early_param();
 }
 

@@ -5,6 +5,7 @@
  * a stack is used for the first time.  Freed ones are used again, last first,
  * so that few of them are ever touched.
  */
+#include <linux/kasan.h>
 #include <linux/printk.h>
 #include "kernel.h"
 
@@ -22,6 +23,8 @@ unsigned long ll_stack_get(void)
 
 	if (stack) {
 		free_stacks = *next_free(stack);
+		/* Whoever died on it has left the marks of its frames. */
+		kasan_unpoison_range((void *)stack, ll_machine->stack_bytes);
 		return stack;
 	}
 	if (used_stacks == ll_machine->stack_count) {

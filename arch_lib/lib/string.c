@@ -12,6 +12,10 @@
 #undef memset
 #undef memcmp
 
+void *__memcpy(void *to, const void *from, size_t n);
+void *__memmove(void *to, const void *from, size_t n);
+void *__memset(void *to, int c, size_t n);
+
 typedef struct {
 	u8 b[16];
 } v16;
@@ -78,7 +82,7 @@ static __always_inline void fill_block(u8 *d, int c, size_t n)
 }
 #endif
 
-void *memcpy(void *to, const void *from, size_t n)
+void *__memcpy(void *to, const void *from, size_t n)
 {
 	u8 *d = to;
 	const u8 *s = from;
@@ -98,9 +102,11 @@ void *memcpy(void *to, const void *from, size_t n)
 	copy_small(d, s, n);
 	return to;
 }
+/* Weak, for mm/kasan/shadow.c has checked ones of these names. */
+void *memcpy(void *to, const void *from, size_t n) __weak __alias(__memcpy);
 EXPORT_SYMBOL(memcpy);
 
-void *memmove(void *to, const void *from, size_t n)
+void *__memmove(void *to, const void *from, size_t n)
 {
 	u8 *d = to;
 	const u8 *s = from;
@@ -108,7 +114,7 @@ void *memmove(void *to, const void *from, size_t n)
 	if (n < 64) {
 		copy_small(d, s, n);
 	} else if ((size_t)(d - s) >= n) {
-		return memcpy(to, from, n);
+		return __memcpy(to, from, n);
 	} else {
 		while (n >= 64) {
 			v32 a, b;
@@ -123,9 +129,10 @@ void *memmove(void *to, const void *from, size_t n)
 	}
 	return to;
 }
+void *memmove(void *to, const void *from, size_t n) __weak __alias(__memmove);
 EXPORT_SYMBOL(memmove);
 
-void *memset(void *to, int c, size_t n)
+void *__memset(void *to, int c, size_t n)
 {
 	u8 *d = to;
 	u64 w = 0x0101010101010101ULL * (u8)c;
@@ -146,6 +153,7 @@ void *memset(void *to, int c, size_t n)
 		*d++ = c;
 	return to;
 }
+void *memset(void *to, int c, size_t n) __weak __alias(__memset);
 EXPORT_SYMBOL(memset);
 
 int memcmp(const void *a, const void *b, size_t n)

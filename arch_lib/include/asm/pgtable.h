@@ -40,4 +40,8 @@ extern struct page *ll_zero_page;
 #define VMALLOC_START 0UL
 #define VMALLOC_END   (~0UL)
 
+#ifdef CONFIG_KASAN
+#include <asm/kasan_pgtable.h>
+#endif
+
 #endif
