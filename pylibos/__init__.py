@@ -18,6 +18,7 @@ from pylibos._capture import Capture
 from pylibos._counters import Counters
 from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
 from pylibos._dmesg import LogRecord
+from pylibos._drops import Drop, Drops
 from pylibos._errors import (
     AbiMismatch,
     BootError,
@@ -69,6 +70,8 @@ __all__ = [
     "Device",
     "DeviceBackend",
     "DeviceStats",
+    "Drop",
+    "Drops",
     "Endpoint",
     "Epoll",
     "ForkedProcess",

@@ -17,6 +17,7 @@ from pylibos._callbacks import Callbacks
 from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task, prepare
 from pylibos._capture import Capture
 from pylibos._device import CallbackDevice, DeviceBackend, TapDevice, netdev_config
+from pylibos._drops import Drops
 from pylibos._errors import PylibosError
 from pylibos._library import Image, open_image
 from pylibos._link import Link
@@ -239,6 +240,23 @@ class Kernel(Process):
             PylibosError: the file cannot be written.
         """
         return _capture.start(self.world, path, snaplen, self)
+
+    def drops(self, payload_bytes: int = 0) -> Drops:
+        """Watch which packets the kernel drops, and why.
+
+            with kernel.drops() as drops:
+                ...
+                for drop in drops:
+                    print(drop.time_ns, drop.reason, drop.symbol)
+
+        Args:
+            payload_bytes: how much to keep of each packet, 0 for all of it.
+
+        Raises:
+            PylibosError: on entering the block: the kernel has no drop monitor.
+            OSError: on entering the block: it is in use already (EBUSY).
+        """
+        return Drops(self, payload_bytes)
 
     # --- The end ---
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import DEBUG, builds
+from kernel_builds import DEBUG, builds
 
 import pylibos
 
