@@ -158,6 +158,8 @@ def test_segments_that_come_all_the_same_are_left_alone(boot, tmp_path):
         assert pair.a.syscall("ioctl", pair.sender.fileno(), siocethtool, request) == 0
         with pair.a.create_connection(("10.0.0.2", 80)) as conn:
             peer, _ = server.accept()
+            # All of it fits: sendall() must not wait, since nobody reads yet.
+            conn.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 400_000)
             pair.link.set(corrupt_pct=100, duplicate_pct=100, direction=0)
             with pair.link.capture(tmp_path / "link"):
                 conn.sendall(bytes(200_000))
