@@ -120,9 +120,10 @@ def set_path(
     sock.setsockopt(SOL_SCTP, PEER_ADDR_PARAMS, option)
 
 
-def path_info(sock: pylibos.Socket, address: str, port: int = 9) -> dict[str, int]:
+def path_info(sock: pylibos.Socket, address: str) -> dict[str, int]:
     """State, congestion window, srtt, RTO and MTU of a path: struct sctp_paddrinfo."""
-    buffer = bytearray(struct.pack("=i128s5I", 0, sockaddr(address, port), 0, 0, 0, 0, 0))
+    peer = sockaddr(address, sock.getpeername()[1])
+    buffer = bytearray(struct.pack("=i128s5I", 0, peer, 0, 0, 0, 0, 0))
     size = bytearray(struct.pack("=I", len(buffer)))
     sock.process.syscall("getsockopt", sock.fileno(), SOL_SCTP, GET_PEER_ADDR_INFO, buffer, size)
     values = struct.unpack_from("=5I", buffer, 132)
