@@ -18,15 +18,13 @@ def diamond(net, delays_ms=(1, 10)):
     a, b, c, d = (net.node(name) for name in "abcd")
     near = [net.link(a, b, delay_ms=delays_ms[0]), net.link(a, c, delay_ms=delays_ms[1])]
     far = [net.link(node, d) for node in (b, c)]
-    with d.iproute() as ip:
-        ip.link("add", ifname="own", kind="dummy", state="up")
-    d.add_address("own", "10.99.0.1/32")
-    d.add_address("own", "fd99::1/128")
+    give_own(d, 99)
     net.route_all()
     for node in (b, c):
         with node.iproute() as ip:
-            for version, own in ((4, "10.99.0.1/32"), (6, "fd99::1/128")):
-                ip.route("add", dst=own, gateway=address(d, version, 0 if node is b else 1))
+            for version, bits in ((4, 32), (6, 128)):
+                gateway = address(d, version, 0 if node is b else 1)
+                ip.route("add", dst=f"{own(version)}/{bits}", gateway=gateway)
     return a, b, c, d, near, far
 
 
@@ -34,8 +32,16 @@ def address(node, version, link):
     return node.addresses[2 * link + (version == 6)]
 
 
-def own(version):
-    return "10.99.0.1" if version == 4 else "fd99::1"
+def own(version, number=99):
+    return f"10.{number}.0.1" if version == 4 else f"fd{number}::1"
+
+
+def give_own(node, number):
+    """Give a node addresses that no link has."""
+    with node.iproute() as ip:
+        ip.link("add", ifname="own", kind="dummy", state="up")
+    for version, bits in ((4, 32), (6, 128)):
+        node.add_address("own", f"{own(version, number)}/{bits}")
 
 
 def default(version):
@@ -184,26 +190,29 @@ def test_vrfs_keep_equal_addresses_apart(net, version):
         assert caught.value.errno == errno.ENETUNREACH
 
 
-def ecmp(net, version):
+def ecmp(net, version, weights=(1, 1)):
     """A diamond in which a has routes to d by way of b and c, chosen by five-tuples."""
     a, b, c, d, near, _ = diamond(net, (1, 1))
-    a.sysctl["net.ipv4.fib_multipath_hash_policy"] = 1
-    a.sysctl["net.ipv6.fib_multipath_hash_policy"] = 1
+    give_own(a, 98)
+    a.sysctl[f"net.ipv{version}.fib_multipath_hash_policy"] = 1
     with a.iproute() as ip:
-        hops = [{"gateway": address(node, version, 0)} for node in (b, c)]
+        hops = [
+            {"gateway": address(node, version, 0), "hops": weight - 1}
+            for node, weight in zip((b, c), weights, strict=True)
+        ]
         ip.route("add", dst=own(version), dst_len=32 if version == 4 else 128, multipath=hops)
     return a, d, near
 
 
-def spread(net, a, d, near, version, flows=64):
-    """Send a datagram of each flow; return how many of them took each way, and which."""
+def spread(net, a, d, near, version, flows=64, source=None):
+    """Send a datagram of each flow, by default from a's own address; return their ways, 0 or 1."""
     ways = []
     with d.socket(FAMILY[version], socket.SOCK_DGRAM) as there:
         there.bind((own(version), 9))
         there.settimeout(1)
         for port in range(20_000, 20_000 + flows):
             with a.socket(FAMILY[version], socket.SOCK_DGRAM) as here:
-                here.bind((address(a, version, 0), port))
+                here.bind((source or own(version, 98), port))
                 before = [link.stats().bytes for link in near]
                 here.sendto(b"x" * 400, (own(version), 9))
                 try:
@@ -226,6 +235,22 @@ def test_ecmp_spreads_flows_and_keeps_each_on_its_way(net, version):
 
 
 @versions
+@pytest.mark.parametrize("link", [0, 1])
+def test_ecmp_leaves_by_the_link_of_the_source_address_if_the_kernel_looks_at_it(
+    net, version, link
+):
+    a, d, near = ecmp(net, version)
+    source = address(a, version, link)
+    spread(net, a, d, near, version, 8, source)
+    ways = spread(net, a, d, near, version, source=source)
+    # fib_select_multipath(), "ipv4: prefer multipath nexthop that matches source address" (6.16).
+    if version == 4 and tuple(map(int, a.release.split(".")[:2])) >= (6, 16):
+        assert ways == [link] * 64
+    else:
+        assert 16 < sum(ways) < 48
+
+
+@versions
 def test_ecmp_moves_the_flows_of_a_dead_next_hop(net, version):
     a, d, near = ecmp(net, version)
     for name in ("all", "eth0", "eth1"):
@@ -241,14 +266,7 @@ def test_ecmp_moves_the_flows_of_a_dead_next_hop(net, version):
 
 @versions
 def test_ecmp_follows_weights(net, version):
-    a, b, c, d, near, _ = diamond(net, (1, 1))
-    a.sysctl[f"net.ipv{version}.fib_multipath_hash_policy"] = 1
-    with a.iproute() as ip:
-        hops = [
-            {"gateway": address(b, version, 0), "hops": 0},
-            {"gateway": address(c, version, 0), "hops": 6},  # weight is one more
-        ]
-        ip.route("add", dst=own(version), dst_len=32 if version == 4 else 128, multipath=hops)
+    a, d, near = ecmp(net, version, weights=(1, 7))
     ways = spread(net, a, d, near, version, 128)
     assert 128 * 0.75 < sum(ways) < 128  # 7 of 8
 
