@@ -86,15 +86,22 @@ void __init time_init(void)
 	init_task.default_timer_slack_ns = 0;
 }
 
+static void __init tick_now(void)
+{
+	ll_deadline = ll_clock();
+	ll_events();
+}
+
 /*
  * Timers become exact with the first tick, which under a frozen clock would come
- * with the first sleep and make that one late: let it come now.
+ * with the first sleep and make that one late: let it come now.  The second one
+ * tells jiffies how much time the boot has taken.
  */
 static int __init first_tick(void)
 {
+	tick_now();
 	boot_ns = LL_BOOT_NS;
-	ll_deadline = ll_clock();
-	ll_events();
+	tick_now();
 	return 0;
 }
 late_initcall(first_tick);

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from topologies import MS, SECOND
+from topologies import MS
 
 # include/linux/jiffies.h: INITIAL_JIFFIES is five minutes before zero, and HZ is 1000 here.
 _INITIAL_JIFFIES = -300_000
-# A network's clock starts there, and so do the jiffies of nodes booted before it moves.
-_BOOT_NS = SECOND
+# What a network's clock showed at jiffy zero: both start at one second (arch_lib/kernel/time.c).
+_ZERO_NS = 0
 
 
 def wheel_ns(start_ns: int, delay_ms: int) -> int:
@@ -22,5 +22,5 @@ def wheel_ns(start_ns: int, delay_ms: int) -> int:
     while delay_ms >= 63 << 3 * level:
         level += 1
     width = 8**level
-    jiffies = _INITIAL_JIFFIES + (start_ns - _BOOT_NS) // MS + delay_ms
-    return _BOOT_NS + ((jiffies // width + 1) * width - _INITIAL_JIFFIES) * MS
+    jiffies = _INITIAL_JIFFIES + (start_ns - _ZERO_NS) // MS + delay_ms
+    return _ZERO_NS + ((jiffies // width + 1) * width - _INITIAL_JIFFIES) * MS
