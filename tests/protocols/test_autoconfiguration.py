@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import itertools
 import socket
+import struct
 
 import dpkt
 import pytest
@@ -118,8 +119,19 @@ def test_router_that_retires_is_dropped_at_once(net):
     assert len(globals_of(host)) == 1
 
 
+def keep_awake(node):
+    """Let a timer of a program wake a node's processor ten times a second."""
+    with node.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, 100_000))
+        while True:
+            with pytest.raises(BlockingIOError):
+                sock.recv(1)
+
+
 def test_address_is_deprecated_and_then_removed(net):
     host, router = host_and_router(net)
+    # addrconf_init() makes addr_chk_work deferrable: alone it does not wake the processor.
+    host.spawn(keep_awake, host)
     message = advertisement(prefix_option(PREFIX, 60, 20))
     daemon = RouterDaemon(router, "eth0", message, answer=False)
     net.run_for(SECOND)
@@ -128,6 +140,7 @@ def test_address_is_deprecated_and_then_removed(net):
     address = eui64(PREFIX, hardware(host))
     net.run_until(heard_ns + 20 * SECOND - MS)
     assert globals_of(host) == [(address, 0)]
+    # The wheel's grain is 512 ms where a timer is 20 s ahead, and the next tick is 0.1 s away.
     net.run_until(heard_ns + 21 * SECOND)
     assert globals_of(host) == [(address, DEPRECATED)]
     net.run_until(heard_ns + 60 * SECOND - MS)
@@ -161,13 +174,18 @@ def test_router_with_a_higher_preference_is_taken(net):
     switch = net.switch("s", subnet=())
     host = net.node("host")
     net.link(host, switch)
-    routers = {}
+    routers, daemons = {}, []
     for preference in ("low", "high", "medium"):
         node = net.node(preference)
         net.link(node, switch)
-        RouterDaemon(node, "eth0", advertisement(preference=preference))
+        message = advertisement(preference=preference)
+        daemons.append(RouterDaemon(node, "eth0", message, answer=False))
         routers[preference] = link_local(node, "eth0")
-    net.run_for(10 * SECOND)
+    net.run_for(SECOND)
+    # Not when asked: a host that hears one router does not ask for more (RFC 4861, 6.3.7).
+    for daemon in daemons:
+        daemon.advertise()
+    net.run_for(SECOND)
     assert sorted(default_routes(host)) == sorted(routers.values())
     with host.iproute() as ip:
         (route,) = ip.route("get", dst=ELSEWHERE)
