@@ -228,12 +228,10 @@ class Network(World):
             if capture.is_open:
                 capture.add(link)
         self._join(a, b, ends, link, metric)
-        # Or a neighbour that asks at this very time would find no one yet who listens.
-        self._settle()
         return link
 
-    def _settle(self) -> None:
-        """Let kernels, but no programs, do what they can do now."""
+    def settle(self) -> None:
+        """Let kernels, but no programs, do what they can do now; time does not pass."""
         self._library.plh_world_run(self.open_handle, self.now_ns, 0, 0)
 
     def _addresses(

@@ -101,6 +101,8 @@ class Node(Kernel):
         self.interfaces.extend(interfaces)
         known = self.network.hosts.setdefault(self.name, [])
         known.extend(str(item.ip) for item in interfaces)
+        # Or a neighbour that asks at this very time would find no one yet who listens.
+        self.network.settle()
 
     def device_to(self, other: Node) -> str:
         """Name of the interface of the first link to another node.

@@ -253,4 +253,4 @@ def test_worlds_of_two_host_threads_do_not_disturb_each_other(one_build):
         thread.start()
     for thread in threads:
         thread.join()
-    assert results == {b"first": {b"first", 5.0}, b"second": {b"second", 15.0}}
+    assert results == {b"first": {b"first", 6.0}, b"second": {b"second", 16.0}}

@@ -159,8 +159,12 @@ def connect(
 ) -> tuple[pylibos.Socket, pylibos.Socket]:
     """A connection from a client to a port of its own on a server: both of its ends.
 
-    Neighbours are resolved, and a byte has gone to and fro, so that round trips are known.
+    Neighbours were resolved before, so that the handshake takes one round trip, and a byte has gone
+    to and fro.
     """
+    with client.socket(family_of(address), socket.SOCK_DGRAM) as first:
+        first.sendto(b"", (address, 9))
+        net.run_for(SECOND)
     with server.create_server((address, 0), family=family_of(address)) as listener:
         here = client.create_connection(listener.getsockname()[:2])
         there, _ = listener.accept()
