@@ -183,8 +183,8 @@ def test_keepalive_probes_an_idle_peer_and_gives_a_silent_one_up(net, tmp_path, 
 @both
 def test_closed_window_is_probed_with_doubled_waits_until_it_opens(net, tmp_path, version):
     # Without tail loss probes: one could cross the delayed ACK that closes the window, and its
-    # answer would start the wait once more.  They do on 7.3, whose tcp_init() allows buffers of
-    # 32 MB instead of 6, so that windows are in units of 128 bytes instead of 8.
+    # answer would start the wait once more.  It does on 7.3, where net.core.rmem_max is 4 MiB and
+    # not 208 KiB, so that windows are in units of 128 bytes, not 8, and end with other segments.
     pair = wire(net, Chosen(), sysctls={"net.ipv4.tcp_early_retrans": 0})
     here, there = connect(net, pair.a, pair.b, pair.address(version))
     capture = pair.capture(tmp_path)
