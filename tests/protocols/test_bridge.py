@@ -128,9 +128,9 @@ def test_blocked_link_takes_over_after_a_failure(net, version):
     forwarding = reached_at(net, lambda: state(links[2], 1) == FORWARDING)
     learning = wheel_ns(listening, FORWARD_DELAY * 1000)
     assert forwarding == wheel_ns(learning, FORWARD_DELAY * 1000)
-    # What was learnt is forgotten by a work that may come late. At the latest the neighbour is asked
-    # by everybody's address again: after delay_first_probe_time and three probes, 5 + 3 * 1 s.
-    assert any(reaches(net, a, b, version) for _ in range(10))
+    # Learnt addresses lead astray until they are forgotten, after two forward delays at the
+    # latest (__br_set_topology_change()), or until somebody is asked for by broadcast.
+    assert any(reaches(net, a, b, version) for _ in range(2 * FORWARD_DELAY))
 
 
 def test_silent_root_is_forgotten_after_max_age(net):
