@@ -90,7 +90,10 @@ def test_all_algorithms_of_the_tree_are_there(net):
 
 @pytest.mark.parametrize("name", AFTER_LOSS)
 def test_loss_lowers_the_window_by_the_algorithms_own_share(net, tmp_path, name):
-    flight = Flight(net, Chosen(2), tmp_path, **{ALGORITHM: name})
+    # tcp_lp_owd_calculator() multiplies time stamps, whose origin is chance (ts_off), by a rate
+    # that is a guess at first, and may see congestion in that: TCP-LP gets none.
+    stamps = {"net.ipv4.tcp_timestamps": int(name != "lp")}
+    flight = Flight(net, Chosen(2), tmp_path, **{ALGORITHM: name}, **stamps)
     assert algorithm(flight.here) == name
     assert flight.resent() == [(ROUND_TRIP, 2)]
     # Slow start: the first ACK tells that three segments have arrived.
