@@ -130,7 +130,7 @@ def keep_awake(node):
 
 def test_address_is_deprecated_and_then_removed(net):
     host, router = host_and_router(net)
-    # addrconf_init() makes addr_chk_work deferrable: alone it does not wake the processor.
+    # addrconf_init_net() makes addr_chk_work deferrable: alone it does not wake the processor.
     host.spawn(keep_awake, host)
     message = advertisement(prefix_option(PREFIX, 60, 20))
     daemon = RouterDaemon(router, "eth0", message, answer=False)
