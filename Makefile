@@ -47,7 +47,7 @@ demo: host liblinux.so ## set up everything and run the main job (DEMO_ARGS=)
 test: host test-kernels ## run all tests on all kernels and profiles (PYTEST_ARGS=)
 	tools/bootstrap.sh demo test
 	PYLIBOS_BUILDS="$(strip $(foreach build,$(TEST_BUILDS),$(call build_name,$(build))))" \
-		python -m pytest $(PYTEST_ARGS)
+		python -m pytest -n auto $(PYTEST_ARGS)
 
 liblinux.so: bootstrap ## build the library, into build/KERNEL-PROFILE/
 	@test -f $(BUILD)/build.ninja || { set -x; meson setup $(BUILD) -Dbuild_host=false \

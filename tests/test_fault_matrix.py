@@ -58,7 +58,6 @@ LIMIT_NS = 2100 * SECOND
 # A blocking send() of MPTCP sleeps on after the connection has timed out: see
 # test_mptcp_send_sleeps_on_when_all_subflows_have_timed_out.
 MPTCP_TIMEOUT_S = 1500
-SLEEPS_ON = {"6.12"}
 
 PERCENT = st.integers(0, 15)
 WAY = st.fixed_dictionaries(
@@ -275,11 +274,10 @@ def test_mptcp_send_sleeps_on_when_all_subflows_have_timed_out(build_options):
                 net.run_for((925 + 60 + 100) * SECOND)
                 states = {item.state for item in sender.sockets() if item.protocol == "mptcp"}
                 assert states == {"CLOSE"}
-                fixed = program.done
+                # A kernel that wakes it makes MPTCP_TIMEOUT_S needless there.
+                assert not program.done
                 program.kill()
-    if fixed:
-        assert isinstance(sent.error, TimeoutError | ConnectionError)
-    assert fixed == (build_options["kernel"] not in SLEEPS_ON)
+    assert isinstance(sent.error, GreenletExit)
 
 
 @pytest.fixture
