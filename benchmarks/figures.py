@@ -6,6 +6,14 @@ from __future__ import annotations
 from benchmarks.build_time import build
 from benchmarks.figure import Figure, Measurement, Setting
 from benchmarks.from_c import run_program
+from benchmarks.from_network import (
+    chains,
+    dce_scaling,
+    idle_hour,
+    network_create,
+    round_trip_nodes,
+    thousand_kernels,
+)
 from benchmarks.from_python import (
     boot_python,
     null_call_python,
@@ -80,6 +88,46 @@ FIGURES: dict[str, Figure] = {
             "64 bytes there and back over AF_UNIX, from Python",
             socket_round_trip_python,
             {},
+        ),
+        Figure(
+            "network_create",
+            "a network of three nodes, linked and routed, made and destroyed",
+            network_create,
+            {"network_create_default": 40, "network_create_lean": 40},
+        ),
+        Figure(
+            "round_trip_nodes",
+            "64 bytes there and back over TCP between programs on two nodes, from Python",
+            round_trip_nodes,
+            {"round_trip_nodes_python": 15},
+        ),
+        Figure(
+            "idle_hour",
+            "an hour of virtual time of ten idle nodes in a row",
+            idle_hour,
+            {"idle_hour_default": 0.2, "idle_hour_lean": 0.2},
+        ),
+        Figure(
+            "thousand_kernels",
+            "1,000 kernels booted in one process, and the memory that they take",
+            thousand_kernels,
+            {
+                f"thousand_kernels_{name}{what}": goal
+                for name in ("default", "lean")
+                for what, goal in (("", 10), ("_memory", 4))
+            },
+        ),
+        Figure(
+            "chains",
+            "UDP through chains of 10, 100 and 1,000 nodes, per packet and hop",
+            chains,
+            {"chain_growth": 1.5},
+        ),
+        Figure(
+            "dce_scaling",
+            "DCE's scaling scenario: 202 nodes, 100 flows, 64 s of virtual time, boot included",
+            dce_scaling,
+            {"dce_scaling_default": 2, "dce_scaling_lean": 2},
         ),
         Figure(
             "build",

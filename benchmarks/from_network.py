@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import socket
@@ -213,12 +214,20 @@ def _dumbbell(image: Path) -> int:
 
     def sink(server: pylibos.Socket) -> None:
         nonlocal arrived
-        with server, server.accept()[0] as peer:
-            room = bytearray(1 << 16)
-            while count := peer.recv_into(room):
-                arrived += count
+        room = bytearray(1 << 16)
+        with server:
+            while True:
+                with server.accept()[0] as peer, contextlib.suppress(ConnectionResetError):
+                    while count := peer.recv_into(room):
+                        arrived += count
 
     def on_off(node: pylibos.Node, address: str, end_ns: int) -> None:
+        # A server forgets who could not finish the handshake for a minute: such flows begin anew.
+        while net.now_ns < end_ns:
+            with contextlib.suppress(ConnectionResetError):
+                send_on_off(node, address, end_ns)
+
+    def send_on_off(node: pylibos.Node, address: str, end_ns: int) -> None:
         packet, gap_s = bytes(_PACKET), _PACKET * 8 / _RATE_BPS
         with node.create_connection((address, 9)) as conn:
             while net.now_ns < end_ns:
@@ -226,7 +235,7 @@ def _dumbbell(image: Path) -> int:
                     conn.send(packet)
                     node.sleep(gap_s)
                     if net.now_ns >= end_ns:
-                        break
+                        return
                 node.sleep(_ON_S)
 
     with pylibos.Network(kernel=image, memory=_MEMORY, seed=1) as net:
@@ -241,11 +250,11 @@ def _dumbbell(image: Path) -> int:
             pairs.append((client, server))
         net.route_all()
         start_ns = net.now_ns
-        programs = []
+        sinks, sources = [], []
         for client, server in pairs:
-            programs.append(server.spawn(sink, server.create_server(("", 9))))
-            programs.append(client.spawn(on_off, client, server.ip, start_ns + _SECONDS * SECOND))
+            sinks.append(server.spawn(sink, server.create_server(("", 9))))
+            sources.append(client.spawn(on_off, client, server.ip, start_ns + _SECONDS * SECOND))
         net.run_until(start_ns + _SECONDS * SECOND)
-        for program in programs:
+        for program in sources + sinks:
             program.kill()
     return arrived

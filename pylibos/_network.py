@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from pylibos._boot_config import fill_config
 from pylibos._capture import Capture
 from pylibos._kernel import start
-from pylibos._library import open_image
+from pylibos._library import Image, open_image
 from pylibos._link import Link
 from pylibos._link_settings import SETTINGS
 from pylibos._netlink import RTM_DELROUTE, Interface, request_all, route_message
@@ -64,6 +64,7 @@ class Network(World):
         self.nodes: dict[str, Node] = {}
         self.links: list[Link] = []
         self._kernel, self._profile, self._memory = kernel, profile, memory
+        self._images: dict[tuple[str | os.PathLike[str], str], Image] = {}
         self._segments: list[Segment] = []
         self._segment_of: dict[Switch, Segment] = {}
         self._subnets = SubnetPool()
@@ -142,7 +143,10 @@ class Network(World):
                     f"node() has no argument {key!r}; kernel parameters have dots in their names: "
                     "**{'net.ipv4.ip_forward': 1}."
                 )
-        image = open_image(kernel or self._kernel, profile or self._profile)
+        wanted = (kernel or self._kernel, profile or self._profile)
+        image = self._images.get(wanted)
+        if image is None:
+            image = self._images[wanted] = open_image(*wanted)
         size = memory or self._memory
         node = start(
             kind,
