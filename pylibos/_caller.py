@@ -247,8 +247,9 @@ class Caller:
 
     def _submit_with_chores(self, *args: Any) -> int:
         self._submit = self._plain_submit
-        while self._leftovers:
-            self.call(NUMBERS["close"], self._leftovers.pop())
+        leftovers, self._leftovers = self._leftovers, []
+        for fd in leftovers:
+            self.close_collected(fd)
         self._machine.world.raise_callback_error()
         return self._plain_submit(*args)
 

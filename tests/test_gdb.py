@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from functools import cache
@@ -16,7 +15,6 @@ from pylibos._cli.gdb_script import SCRIPT
 
 pytestmark = [
     pytest.mark.kernel,
-    pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed."),
 ]
 
 # Two kernels of one process, each with a TCP connection that nothing is sent on.

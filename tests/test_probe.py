@@ -123,7 +123,8 @@ def test_lossless_transfer_opens_its_window(boot, tmp_path):
         boot, tmp_path / "x", lambda a, client: a.probe(client, every_ms=1), loss_pct=0
     )
     assert probe.rows[0].cwnd == 10
-    # Slow start doubles it three times and more, before the receiver's window limits.
+    # Slow start doubles it three times and more, before the receiver's window limits: at 98 on
+    # 7.3, whose tcp_rcvbuf_grow() keeps no reserve.
     assert max(row.cwnd for row in probe.rows) >= 80
     assert all(row.retransmits == 0 for row in probe.rows)
     assert min(row.srtt_us for row in probe.rows if row.srtt_us) >= 20_000
