@@ -17,12 +17,14 @@ from pylibos._boot_config import Allocator
 from pylibos._capture import Capture
 from pylibos._counters import Counters
 from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
+from pylibos._device_spec import DeviceSpec
 from pylibos._dmesg import LogRecord
 from pylibos._drops import Drop, Drops
 from pylibos._errors import (
     AbiMismatch,
     BootError,
     DeadlockError,
+    DeviceSpecError,
     ForkedProcess,
     KernelDead,
     KernelHalted,
@@ -69,6 +71,8 @@ __all__ = [
     "DeadlockError",
     "Device",
     "DeviceBackend",
+    "DeviceSpec",
+    "DeviceSpecError",
     "DeviceStats",
     "Drop",
     "Drops",

@@ -100,3 +100,7 @@ class ProgramFailed(PylibosError):  # noqa: N818
 
 class TopologyError(PylibosError, ValueError):
     """A topology file does not say what it should; the message names the file and the place."""
+
+
+class DeviceSpecError(PylibosError, ValueError):
+    """A device spec does not say what it should; the message holds it and what was expected."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
-from pylibos import _abi, _capture, _device, _dmesg
+from pylibos import _abi, _capture, _dmesg
 from pylibos._boot_config import Allocator, LogSink, fill_config
 from pylibos._callbacks import Callbacks
 from pylibos._caller import CLONE_FILES, CLONE_FS, CLONE_VM, create_task, prepare
 from pylibos._capture import Capture
-from pylibos._device import CallbackDevice, DeviceBackend, TapDevice, netdev_config
 from pylibos._drops import Drops
 from pylibos._errors import PylibosError
+from pylibos._kernel_devices import KernelDevices
 from pylibos._library import Image, open_image
 from pylibos._link import Link
 from pylibos._link_settings import GilbertElliott
@@ -60,7 +60,7 @@ class KernelStats:
     load_bias: int
 
 
-class Kernel(Process):
+class Kernel(KernelDevices, Process):
     """A Linux kernel that runs in this process; made by ``pylibos.boot()``.
 
     Attributes:
@@ -112,52 +112,7 @@ class Kernel(Process):
         """What reached the host of the kernel's log, the newest 256 KiB; also once dead."""
         return self._machine.log()
 
-    # --- Devices and links ---
-
-    def add_device(
-        self,
-        device: DeviceBackend | Callable[[memoryview], None],
-        *,
-        name: str = "eth%d",
-        mtu: int = 1500,
-        mac: str | bytes | None = None,
-    ) -> CallbackDevice:
-        """Add a network device whose frames Python takes.
-
-        Args:
-            device: a callable that takes each frame the kernel sends as a read-only
-                memoryview, valid during the call; or an object whose transmit() does.
-            name: of the interface; may hold a %d.
-            mtu: in bytes.
-            mac: its address; None for a random one.
-
-        Returns:
-            The device; its inject() lets frames arrive.
-        """
-        return _device.add_callback(self, device, netdev_config(name, mtu, mac))
-
-    def add_tap(
-        self,
-        host_name: str = "tap%d",
-        *,
-        fd: int | None = None,
-        vnet_hdr: bool = True,
-        name: str = "eth%d",
-        mtu: int = 1500,
-        mac: str | bytes | None = None,
-    ) -> TapDevice:
-        """Add a network device joined to a tap of the host (tun(4)); needs the real clock.
-
-        Args:
-            host_name: of the host's interface; may hold a %d.
-            fd: a tap that is open already, instead.
-            vnet_hdr: leave checksums and segmentation to the host.
-            name, mtu, mac: of the kernel's device.
-
-        Raises:
-            OSError, PylibosError: no right to make a tap, or no /dev/net/tun.
-        """
-        return _device.add_tap(self, host_name, fd, vnet_hdr, netdev_config(name, mtu, mac))
+    # --- Links and captures; devices: KernelDevices ---
 
     def link_to(
         self,

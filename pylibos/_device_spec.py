@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Device specs: ``kind:key=value,...`` names a device backend and its settings in one word.
+
+The command line and configuration files use them, ``Kernel.open_device()`` opens what they name::
+
+    tap:tap0                    the first bare word is the host's name or path
+    tap:name=tap0,vnet_hdr=0    the same by its key, and another setting
+    pcap:"/tmp/a,b=c.pcap"      quotes take a comma or an equals sign into a value
+
+A backend joins by one line in KINDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pylibos._errors import DeviceSpecError
+
+if TYPE_CHECKING:
+    from pylibos._device import Device
+    from pylibos._kernel import Kernel
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting of a kind of device.
+
+    Attributes:
+        parameter: the argument of the kernel's method that it becomes.
+        convert: turns its text into a value; a ValueError says that it does not fit.
+        expected: what fits, for messages.
+    """
+
+    parameter: str
+    convert: Callable[[str], Value]
+    expected: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of device.
+
+    Attributes:
+        method: of Kernel, which opens one.
+        keys: by name; a first bare word is the value of the first key.
+        required: keys that a spec must have.
+    """
+
+    method: str
+    keys: Mapping[str, Key]
+    required: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DeviceSpec:
+    """A spec that has been read and fits.
+
+    Attributes:
+        text: as it was given.
+        kind: such as "tap".
+        arguments: of the kernel's method that opens it.
+    """
+
+    text: str
+    kind: str
+    arguments: dict[str, Value] = field(default_factory=dict)
+
+
+# --- What a key can be ---
+
+
+def text(parameter: str, expected: str = "some text") -> Key:
+    """Make a key whose value is any text but an empty one."""
+
+    def convert(value: str) -> str:
+        if not value:
+            raise ValueError
+        return value
+
+    return Key(parameter, convert, expected)
+
+
+def flag(parameter: str) -> Key:
+    """Make a key that is switched on or off."""
+    words = {"1": True, "on": True, "yes": True, "true": True}
+    words |= {"0": False, "off": False, "no": False, "false": False}
+
+    def convert(value: str) -> bool:
+        if value.lower() not in words:
+            raise ValueError
+        return words[value.lower()]
+
+    return Key(parameter, convert, "1 or 0")
+
+
+def number(parameter: str, lowest: int, highest: int) -> Key:
+    """Make a key that is a whole number, decimal or 0x..., in a range."""
+
+    def convert(value: str) -> int:
+        result = int(value, 0)
+        if not lowest <= result <= highest:
+            raise ValueError
+        return result
+
+    return Key(parameter, convert, f"a whole number from {lowest} to {highest}")
+
+
+def real(parameter: str, lowest: float, highest: float) -> Key:
+    """Make a key that is a number in a range."""
+
+    def convert(value: str) -> float:
+        result = float(value)
+        if not lowest <= result <= highest:
+            raise ValueError
+        return result
+
+    return Key(parameter, convert, f"a number from {lowest:g} to {highest:g}")
+
+
+def choice(parameter: str, *words: str) -> Key:
+    """Make a key that is one of some words."""
+
+    def convert(value: str) -> str:
+        if value not in words:
+            raise ValueError
+        return value
+
+    return Key(parameter, convert, " or ".join(words))
+
+
+# --- The kinds ---
+
+KINDS: dict[str, Kind] = {
+    "tap": Kind(
+        "add_tap",
+        {
+            "name": text("host_name", "the name of the host's tap"),
+            "fd": number("fd", 0, 2**31 - 1),
+            "vnet_hdr": flag("vnet_hdr"),
+        },
+    ),
+}
+
+
+# --- Reading ---
+
+
+def parse(spec: str) -> DeviceSpec:
+    """Read a spec.
+
+    Raises:
+        DeviceSpecError: it is none, or a value does not fit.
+    """
+    kind_name, _, rest = spec.partition(":")
+    kind = _kind(spec, kind_name.strip())
+    given: dict[str, str] = {}
+    for index, (key, value) in enumerate(_split(spec, rest)):
+        if key is None:
+            if index:
+                raise _wrong(spec, f"{value!r} has no key", _keys_of(kind))
+            key = next(iter(kind.keys))
+        if key in given:
+            raise _wrong(spec, f"{key!r} is given twice", "each key once")
+        given[key] = value
+    return _fit(spec, kind_name.strip(), kind, given)
+
+
+def from_table(table: Mapping[str, Value]) -> DeviceSpec:
+    """Read a table of a configuration file, such as ``{kind = "tap", name = "tap0"}``.
+
+    Raises:
+        DeviceSpecError: there is no such kind, or a value does not fit.
+    """
+    shown = ", ".join(f"{key} = {value!r}" for key, value in table.items())
+    values = {
+        key: str(int(value)) if isinstance(value, bool) else str(value)
+        for key, value in table.items()
+    }
+    kind_name = values.pop("kind", "")
+    return _fit(f"{{{shown}}}", kind_name, _kind(f"{{{shown}}}", kind_name), values)
+
+
+def open_spec(kernel: Kernel, spec: str | DeviceSpec, **interface: Any) -> Device:
+    """Open what a spec names as a device of a kernel; see Kernel.open_device()."""
+    read = parse(spec) if isinstance(spec, str) else spec
+    settings = {key: value for key, value in interface.items() if value is not None}
+    device: Device = getattr(kernel, KINDS[read.kind].method)(**read.arguments, **settings)
+    return device
+
+
+def _kind(spec: str, name: str) -> Kind:
+    if name not in KINDS:
+        wrong = f"there is no kind of device {name!r}" if name else "it names no kind of device"
+        raise _wrong(spec, wrong, f"kind:key=value,... with one of the kinds {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def _fit(spec: str, name: str, kind: Kind, given: Mapping[str, str]) -> DeviceSpec:
+    arguments: dict[str, Value] = {}
+    for key, value in given.items():
+        if key not in kind.keys:
+            raise _wrong(spec, f"a {name} device has no key {key!r}", _keys_of(kind))
+        try:
+            arguments[kind.keys[key].parameter] = kind.keys[key].convert(value)
+        except ValueError:
+            wrong = f"{key} is {value!r}" if value else f"{key} has no value"
+            raise _wrong(spec, wrong, kind.keys[key].expected) from None
+    for key in kind.required:
+        if key not in given:
+            raise _wrong(spec, f"{key!r} is missing", kind.keys[key].expected)
+    return DeviceSpec(spec, name, arguments)
+
+
+def _keys_of(kind: Kind) -> str:
+    return f"keys out of {', '.join(kind.keys)}"
+
+
+def _wrong(spec: str, what: str, expected: str) -> DeviceSpecError:
+    return DeviceSpecError(f"Device spec {spec!r}: {what}; expected {expected}.")
+
+
+def _split(spec: str, rest: str) -> list[tuple[str | None, str]]:
+    """Split what stands behind the kind into keys and values, quotes taken away."""
+    items: list[tuple[str | None, str]] = []
+    key: str | None = None
+    value, quoted, was_quoted = "", False, False
+    for char in rest:
+        if char == '"':
+            quoted = not quoted
+            was_quoted = True
+        elif quoted:
+            value += char
+        elif char == ",":
+            if key is None and not value and not was_quoted:
+                raise _wrong(spec, "nothing stands before a comma", "key=value,key=value")
+            items.append((key, value))
+            key, value, was_quoted = None, "", False
+        elif char == "=" and key is None and not was_quoted:
+            key, value = value.strip(), ""
+        else:
+            value += char
+    if quoted:
+        raise _wrong(spec, "a quote is not closed", 'a second "')
+    if key is not None or value or was_quoted:
+        items.append((key, value))
+    elif items:
+        raise _wrong(spec, "nothing stands behind the last comma", "key=value,key=value")
+    return items

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The methods of a kernel that add devices, one for each kind of backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from pylibos import _device, _device_spec
+from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
+from pylibos._device_spec import DeviceSpec
+
+if TYPE_CHECKING:
+    from pylibos._kernel import Kernel
+
+
+class KernelDevices:
+    """The part of Kernel that adds devices."""
+
+    @property
+    def _kernel(self) -> Kernel:
+        return cast("Kernel", self)
+
+    def open_device(
+        self,
+        spec: str | DeviceSpec,
+        *,
+        name: str = "eth%d",
+        mtu: int | None = None,
+        mac: str | bytes | None = None,
+    ) -> Device:
+        """Add the network device that a spec names, such as "tap:tap0".
+
+        Args:
+            spec: ``kind:key=value,...``; a first bare word is the host's name or path. Which
+                kinds and keys there are stands in docs/devices.md.
+            name: of the interface; may hold a %d.
+            mtu: in bytes; None for the kind's own default.
+            mac: its address; None for the kind's own default.
+
+        Raises:
+            DeviceSpecError: the spec does not say what it should.
+            OSError, PylibosError, ValueError: as from the method of that kind.
+        """
+        return _device_spec.open_spec(self._kernel, spec, name=name, mtu=mtu, mac=mac)
+
+    def add_device(
+        self,
+        device: DeviceBackend | Callable[[memoryview], None],
+        *,
+        name: str = "eth%d",
+        mtu: int = 1500,
+        mac: str | bytes | None = None,
+    ) -> CallbackDevice:
+        """Add a network device whose frames Python takes.
+
+        Args:
+            device: a callable that takes each frame the kernel sends as a read-only
+                memoryview, valid during the call; or an object whose transmit() does.
+            name: of the interface; may hold a %d.
+            mtu: in bytes.
+            mac: its address; None for a random one.
+
+        Returns:
+            The device; its inject() lets frames arrive.
+        """
+        return _device.add_callback(self._kernel, device, netdev_config(name, mtu, mac))
+
+    def add_tap(
+        self,
+        host_name: str = "tap%d",
+        *,
+        fd: int | None = None,
+        vnet_hdr: bool = True,
+        name: str = "eth%d",
+        mtu: int = 1500,
+        mac: str | bytes | None = None,
+    ) -> TapDevice:
+        """Add a network device joined to a tap of the host (tun(4)); needs the real clock.
+
+        Args:
+            host_name: of the host's interface; may hold a %d.
+            fd: a tap that is open already, instead.
+            vnet_hdr: leave checksums and segmentation to the host.
+            name, mtu, mac: of the kernel's device.
+
+        Raises:
+            OSError, PylibosError: no right to make a tap, or no /dev/net/tun.
+        """
+        return _device.add_tap(self._kernel, host_name, fd, vnet_hdr, netdev_config(name, mtu, mac))
