@@ -23,6 +23,7 @@ from pylibos._drops import Drop, Drops
 from pylibos._errors import (
     AbiMismatch,
     BootError,
+    ConfigError,
     DeadlockError,
     DeviceSpecError,
     ForkedProcess,
@@ -52,6 +53,17 @@ from pylibos._select import Epoll, KernelSelector, Poll
 from pylibos._socket import Socket
 from pylibos._socket_record import Endpoint, SocketMemory, SocketRecord, SocketTimer
 from pylibos._socket_table import SocketTable
+from pylibos._stack_config import (
+    DeviceConfig,
+    InterfaceConfig,
+    NamesConfig,
+    NeighbourConfig,
+    RouteConfig,
+    StackConfig,
+    SysctlConfig,
+    boot_configured,
+    load_config,
+)
 from pylibos._sysctl import Sysctl
 from pylibos._tcp_info import CongestionState, TcpInfo, TcpOptions, TcpState
 from pylibos._tls import TlsSocket
@@ -65,11 +77,13 @@ __all__ = [
     "CallbackDevice",
     "Capture",
     "Clock",
+    "ConfigError",
     "CongestionState",
     "Counters",
     "DctcpInfo",
     "DeadlockError",
     "Device",
+    "DeviceConfig",
     "DeviceBackend",
     "DeviceSpec",
     "DeviceSpecError",
@@ -82,6 +96,7 @@ __all__ = [
     "GilbertElliott",
     "Image",
     "ImageFile",
+    "InterfaceConfig",
     "Kernel",
     "KernelDead",
     "KernelEventLoop",
@@ -95,6 +110,8 @@ __all__ = [
     "LinkStats",
     "LogRecord",
     "MptcpInfo",
+    "NamesConfig",
+    "NeighbourConfig",
     "Network",
     "Node",
     "Poll",
@@ -105,14 +122,17 @@ __all__ = [
     "ProgramFailed",
     "PylibosError",
     "RawFile",
+    "RouteConfig",
     "SctpInfo",
     "Socket",
     "SocketMemory",
     "SocketRecord",
     "SocketTable",
     "SocketTimer",
+    "StackConfig",
     "Switch",
     "Sysctl",
+    "SysctlConfig",
     "TapDevice",
     "Task",
     "TcpInfo",
@@ -125,7 +145,9 @@ __all__ = [
     "WaitingTask",
     "World",
     "boot",
+    "boot_configured",
     "images",
+    "load_config",
     "plot",
 ]
 

@@ -104,3 +104,17 @@ class TopologyError(PylibosError, ValueError):
 
 class DeviceSpecError(PylibosError, ValueError):
     """A device spec does not say what it should; the message holds it and what was expected."""
+
+
+class ConfigError(PylibosError, ValueError):
+    """A configuration file does not say what it should, or a kernel refuses what it says.
+
+    Attributes:
+        path: of the file.
+        line: where in it, from 1; 0 for the file as a whole.
+    """
+
+    def __init__(self, message: str, path: str, line: int) -> None:
+        super().__init__(message)
+        self.path = path
+        self.line = line

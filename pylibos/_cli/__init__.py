@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command line: demo, info, dmesg, gdb-script, plot, shell."""
+"""The command line: demo, info, dmesg, gdb-script, plot, shell, up."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 
-from pylibos._cli import demo, dmesg, gdb_script, info, plot, shell
+from pylibos._cli import demo, dmesg, gdb_script, info, plot, shell, up
 from pylibos._errors import PylibosError
 
 _COMMANDS = {
@@ -16,6 +16,7 @@ _COMMANDS = {
     "gdb-script": gdb_script,
     "plot": plot,
     "shell": shell,
+    "up": up,
 }
 
 
@@ -40,8 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except PylibosError as error:
         from rich.console import Console
+        from rich.markup import escape
 
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
+        message = f"[red]{type(error).__name__}:[/] {escape(str(error))}"
+        Console(stderr=True).print(message, highlight=False)
         return 1
     except KeyboardInterrupt:
         return 130
