@@ -26,6 +26,8 @@ struct call {
 	int64_t ret;
 	enum call_state state;
 	bool timed_out; /* its deadline came */
+	void *opaque; /* plh_task_attach() */
+	uint64_t (*copy)(void *opaque, void *local, uint64_t remote, uint64_t bytes, int to_task);
 };
 
 /* The task's, made if there is none; NULL and an error. */

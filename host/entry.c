@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "call.h"
 #include "clock.h"
 #include "device.h"
 #include "error.h"
@@ -105,13 +106,20 @@ static void serve_stack(struct plh_kernel *kernel)
 	kernel->machine->exit_ret = (uint64_t)(int64_t)result;
 }
 
-/*
- * A task whose memory is elsewhere: nobody can register a way to it yet, so
- * nothing is copied and the kernel answers EFAULT.
- */
+/* A task whose memory is elsewhere: whoever attached it knows the way. */
 static void serve_copy(struct plh_kernel *kernel)
 {
-	kernel->machine->exit_ret = kernel->machine->exit_args[3];
+	struct ll_machine *machine = kernel->machine;
+	const uint64_t *args = machine->exit_args;
+	const struct call *call = args[0] ? call_known((const plh_task *)args[0]) : NULL;
+
+	machine->exit_ret = args[3];
+	if (!call || !call->copy)
+		return;
+	kernel->world->callbacks++;
+	machine->exit_ret =
+		call->copy(call->opaque, (void *)args[1], args[2], args[3], (int)args[4]);
+	kernel->world->callbacks--;
 }
 
 static int serve_fault(struct plh_kernel *kernel)

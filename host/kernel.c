@@ -249,6 +249,11 @@ int plh_kernel_state(const struct plh_kernel *kernel)
 	return (int)__atomic_load_n(&kernel->state, __ATOMIC_ACQUIRE);
 }
 
+struct plh_world *plh_kernel_world(const struct plh_kernel *kernel)
+{
+	return kernel->world;
+}
+
 const char *plh_kernel_last_words(const struct plh_kernel *kernel)
 {
 	return kernel->last_words;

@@ -120,6 +120,11 @@ plh_task *plh_world_next_done(struct plh_world *world);
  */
 int plh_world_fd(struct plh_world *world);
 /*
+ * The same for a loop that minds plh_world_next_ns() by itself: it polls readable when a
+ * device has something, or another thread made work.
+ */
+int plh_world_device_fd(struct plh_world *world);
+/*
  * Wake a thread that waits in this world, or the next one that will: its wait ends
  * with PLH_SIGNAL (async-signal-safe).
  */
@@ -166,6 +171,7 @@ enum plh_kernel_state {
 	PLH_KERNEL_FORKED = 3, /* this process is a fork of its owner */
 };
 int plh_kernel_state(const struct plh_kernel *kernel);
+struct plh_world *plh_kernel_world(const struct plh_kernel *kernel);
 /* The panic message, or "" */
 const char *plh_kernel_last_words(const struct plh_kernel *kernel);
 /* The kernel's log as far as it reached the host, newest 256 KiB. Returns bytes copied. */
@@ -234,6 +240,17 @@ plh_task *plh_task_create(struct plh_kernel *kernel, plh_task *parent, uint64_t 
  * afterwards is its structure gone.
  */
 int plh_task_exit(struct plh_kernel *kernel, plh_task *task, int wait_status);
+
+/*
+ * Remember something with a task, for plh_task_opaque(); and, if copy is not NULL, that
+ * its pointers lead into memory elsewhere, as those of another process do: copy() then
+ * moves bytes (to_task 0: to local) and returns how many it could NOT, with the world's
+ * lock held.  Before the task's first call.  PLH_OK or PLH_ERROR.
+ */
+int plh_task_attach(struct plh_kernel *kernel, plh_task *task, void *opaque,
+		    uint64_t (*copy)(void *opaque, void *local, uint64_t remote, uint64_t bytes,
+				     int to_task));
+void *plh_task_opaque(const plh_task *task);
 
 /* --- Devices --- */
 

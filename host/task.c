@@ -89,3 +89,30 @@ int plh_task_exit(struct plh_kernel *kernel, plh_task *task, int wait_status)
 	}
 	return give_back(kernel, task);
 }
+
+int plh_task_attach(struct plh_kernel *kernel, plh_task *task, void *opaque,
+		    uint64_t (*copy)(void *opaque, void *local, uint64_t remote, uint64_t bytes,
+				     int to_task))
+{
+	int status = world_begin(kernel->world);
+	struct call *call;
+
+	if (status)
+		return status;
+	call = call_of_task(kernel, task);
+	if (call) {
+		call->opaque = opaque;
+		call->copy = copy;
+		if (copy)
+			task->flags |= LL_TASK_REMOTE;
+	}
+	world_unlock(kernel->world);
+	return call ? PLH_OK : PLH_ERROR;
+}
+
+void *plh_task_opaque(const plh_task *task)
+{
+	const struct call *call = call_known(task);
+
+	return call ? call->opaque : NULL;
+}

@@ -82,6 +82,11 @@ void plh_world_destroy(struct plh_world *world)
 	free_world(world);
 }
 
+int plh_world_device_fd(struct plh_world *world)
+{
+	return world->epoll_fd;
+}
+
 int plh_world_fd(struct plh_world *world)
 {
 	if (world->epoll_fd < 0)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The boundary as ctypes; made by tools/abi_mirror.py from the headers, do not edit."""
 
-# Sources: abi/liblinux.h, host/pylibos_host.h
+# Sources: abi/liblinux.h, host/pylibos_host.h, host/nuse/pylibos_nuse.h
 # ruff: noqa: N801
 
 from ctypes import (
@@ -414,6 +414,43 @@ class plh_link_parameters(Structure):
     )
 
 
+class plh_nuse_config(Structure):
+    """struct plh_nuse_config."""
+
+    _fields_ = (
+        ("owner_uid", c_uint32),
+        ("reserved", c_uint32),
+        ("log_fd", c_int32),
+        ("trace_fd", c_int32),
+    )
+
+
+class plh_nuse_stats(Structure):
+    """struct plh_nuse_stats."""
+
+    _fields_ = (
+        ("calls", c_uint64),
+        ("passed", c_uint64),
+        ("refused", c_uint64),
+        ("undelivered", c_uint64),
+        ("programs", c_uint32),
+        ("sockets", c_uint32),
+        ("blocked", c_uint32),
+        ("listeners", c_uint32),
+    )
+
+
+class plh_nuse_program(Structure):
+    """struct plh_nuse_program."""
+
+    _fields_ = (
+        ("pid", c_int32),
+        ("stack_pid", c_int32),
+        ("uid", c_uint32),
+        ("threads", c_uint32),
+    )
+
+
 # Function: (type of the result, types of the parameters)
 PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_error": (c_char_p, ()),
@@ -429,11 +466,13 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_world_run": (c_int, (c_void_p, c_uint64, c_uint64, c_int)),
     "plh_world_next_done": (c_void_p, (c_void_p,)),
     "plh_world_fd": (c_int, (c_void_p,)),
+    "plh_world_device_fd": (c_int, (c_void_p,)),
     "plh_world_wake": (None, (c_void_p,)),
     "plh_world_set_slice": (None, (c_void_p, c_uint64)),
     "plh_kernel_boot": (c_void_p, (c_void_p, c_void_p, c_void_p)),
     "plh_kernel_halt": (None, (c_void_p,)),
     "plh_kernel_state": (c_int, (c_void_p,)),
+    "plh_kernel_world": (c_void_p, (c_void_p,)),
     "plh_kernel_last_words": (c_char_p, (c_void_p,)),
     "plh_kernel_log": (c_uint64, (c_void_p, c_void_p, c_uint64)),
     "plh_kernel_init_task": (c_void_p, (c_void_p,)),
@@ -461,6 +500,16 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     ),
     "plh_task_create": (c_void_p, (c_void_p, c_void_p, c_uint64, c_void_p)),
     "plh_task_exit": (c_int, (c_void_p, c_void_p, c_int)),
+    "plh_task_attach": (
+        c_int,
+        (
+            c_void_p,  # kernel
+            c_void_p,  # task
+            c_void_p,  # opaque
+            CFUNCTYPE(c_uint64, c_void_p, c_void_p, c_uint64, c_uint64, c_int),  # copy
+        ),
+    ),
+    "plh_task_opaque": (c_void_p, (c_void_p,)),
     "plh_device_add": (c_void_p, (c_void_p, c_void_p, c_void_p, c_void_p)),
     "plh_device_remove": (c_int, (c_void_p,)),
     "plh_device_ifindex": (c_int, (c_void_p,)),
@@ -479,6 +528,13 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_capture_add_link": (c_int, (c_void_p, c_void_p, c_void_p)),
     "plh_capture_flush": (c_int, (c_void_p,)),
     "plh_capture_close": (c_int, (c_void_p,)),
+    "plh_nuse_create": (c_void_p, (c_void_p, c_void_p)),
+    "plh_nuse_destroy": (None, (c_void_p,)),
+    "plh_nuse_add": (c_int, (c_void_p, c_int)),
+    "plh_nuse_run": (c_int, (c_void_p, c_int, c_int)),
+    "plh_nuse_stats": (None, (c_void_p, c_void_p)),
+    "plh_nuse_programs": (c_uint32, (c_void_p, c_void_p, c_uint32)),
+    "plh_nuse_exec": (c_int, (c_int, c_char_p, c_void_p, c_void_p)),
 }
 
 # Constant objects that the library exports
@@ -506,4 +562,7 @@ STRUCTURES: Final[dict[str, Any]] = {
     "plh_link_config": plh_link_config,
     "plh_link_stats": plh_link_stats,
     "plh_link_parameters": plh_link_parameters,
+    "plh_nuse_config": plh_nuse_config,
+    "plh_nuse_stats": plh_nuse_stats,
+    "plh_nuse_program": plh_nuse_program,
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Generate pylibos/_abi.py, the ctypes mirror of the two boundary headers.
+"""Generate pylibos/_abi.py, the ctypes mirror of the boundary's headers.
 
-The parser understands the plain subset of C in which ``abi/liblinux.h`` and
-``host/pylibos_host.h`` are written: number macros, enums, structures without bit-fields,
+The parser understands the plain subset of C in which these headers
+are written: number macros, enums, structures without bit-fields,
 typedefs of structures, function prototypes and function pointers.  Anything else is refused
 with the line at fault, never skipped.
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HEADERS = ("abi/liblinux.h", "host/pylibos_host.h")
+HEADERS = ("abi/liblinux.h", "host/pylibos_host.h", "host/nuse/pylibos_nuse.h")
 TARGET = ROOT / "pylibos" / "_abi.py"
 
 SCALARS = {

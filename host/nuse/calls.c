@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which system call is served by what; also what the filter looks for. */
+#include <linux/audit.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+
+#include "nuse.h"
+
+#define CALL(name, function) { #name, function, SYS_##name }
+
+/* Those that programs make most come first: the filter compares in this order. */
+const struct nuse_call nuse_calls[] = {
+	CALL(read, call_receive),
+	CALL(write, call_send),
+	CALL(recvfrom, call_receive),
+	CALL(sendto, call_send),
+	CALL(recvmsg, call_receive),
+	CALL(sendmsg, call_send),
+	CALL(readv, call_receive),
+	CALL(writev, call_send),
+	CALL(accept4, call_accept),
+#ifdef SYS_accept
+	CALL(accept, call_accept),
+#endif
+	CALL(recvmmsg, call_receive),
+	CALL(sendmmsg, call_send),
+	CALL(fcntl, call_fcntl),
+	CALL(ioctl, call_ioctl),
+	CALL(socket, call_socket),
+	CALL(socketpair, call_socketpair),
+	CALL(connect, call_on_settled),
+	CALL(bind, call_on_settled),
+	CALL(listen, call_listen),
+	CALL(shutdown, call_on_object),
+	CALL(getsockname, call_on_object),
+	CALL(getpeername, call_on_object),
+	CALL(getsockopt, call_on_object),
+	CALL(setsockopt, call_on_object),
+	CALL(preadv, call_on_object),
+	CALL(pwritev, call_on_object),
+	CALL(preadv2, call_on_object),
+	CALL(pwritev2, call_on_object),
+	CALL(pread64, call_on_object),
+	CALL(pwrite64, call_on_object),
+	CALL(setuid, call_identity),
+	CALL(setgid, call_identity),
+	CALL(setreuid, call_identity),
+	CALL(setregid, call_identity),
+	CALL(setresuid, call_identity),
+	CALL(setresgid, call_identity),
+	CALL(setfsuid, call_identity),
+	CALL(setfsgid, call_identity),
+	CALL(io_uring_setup, call_io_uring),
+};
+const uint32_t nuse_call_count = sizeof(nuse_calls) / sizeof(nuse_calls[0]);
+
+#ifdef __x86_64__
+#define NATIVE_ARCH AUDIT_ARCH_X86_64
+#else
+#define NATIVE_ARCH AUDIT_ARCH_AARCH64
+#endif
+
+const struct nuse_call *call_of(const struct seccomp_data *data)
+{
+	static const struct nuse_call foreign = { "a 32-bit call", call_foreign, 0 };
+	static const struct nuse_call *by_number[512];
+
+	if (data->arch != NATIVE_ARCH || (uint32_t)data->nr >= 512)
+		return &foreign;
+	if (!by_number[nuse_calls[0].number])
+		for (uint32_t i = 0; i < nuse_call_count; i++)
+			by_number[nuse_calls[i].number] = &nuse_calls[i];
+	return by_number[data->nr] ? by_number[data->nr] : &foreign;
+}
