@@ -221,6 +221,8 @@ int plh_device_carrier(struct plh_device *device, int up)
 int plh_device_stats(struct plh_device *device, struct plh_device_stats *stats)
 {
 	world_lock(device->kernel->world);
+	if (device->backend->count)
+		device->backend->count(device);
 	*stats = device->stats;
 	world_unlock(device->kernel->world);
 	return PLH_OK;

@@ -273,6 +273,8 @@ struct plh_backend {
 	void (*receive)(struct plh_device *device);
 	/* Descriptor to wait for, or -1; *events as for poll(2). */
 	int (*fd)(struct plh_device *device, short *events);
+	/* May be NULL: bring the device's counters up to date; they are asked for. */
+	void (*count)(struct plh_device *device);
 };
 
 struct plh_device_stats {
@@ -296,6 +298,19 @@ struct plh_tap_parameters {
 	uint32_t vnet_hdr; /* use checksum and segmentation offload */
 };
 extern const struct plh_backend plh_tap;
+
+/* Packet sockets on an Ethernet interface of the host (packet(7)). */
+struct plh_raw_parameters {
+	char name[16]; /* of the host's interface */
+	uint32_t promiscuous; /* also frames to other addresses than the interface's */
+	uint32_t offload; /* leave checksums and segmentation to the host */
+	uint32_t qdisc; /* send through the interface's queueing discipline, not past it */
+	uint32_t fanout; /* PACKET_FANOUT_*: which queue, if there are several, gets a frame */
+	uint32_t ring_frames; /* of up to 2 KiB that can wait, per queue; 0: 2048 */
+	uint32_t take_mtu; /* the interface's, whatever the config says */
+	uint32_t take_mac; /* likewise */
+};
+extern const struct plh_backend plh_raw;
 
 /* Frames go to and come from functions of the caller (Python). */
 struct plh_callback_parameters {

@@ -17,6 +17,7 @@ from pylibos._boot_config import Allocator
 from pylibos._capture import Capture
 from pylibos._counters import Counters
 from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
+from pylibos._device_raw import RawDevice
 from pylibos._device_spec import DeviceSpec
 from pylibos._dmesg import LogRecord
 from pylibos._drops import Drop, Drops
@@ -121,6 +122,7 @@ __all__ = [
     "Program",
     "ProgramFailed",
     "PylibosError",
+    "RawDevice",
     "RawFile",
     "RouteConfig",
     "SctpInfo",

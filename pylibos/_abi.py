@@ -329,6 +329,7 @@ class plh_backend(Structure):
         ("transmit", CFUNCTYPE(None, c_void_p)),
         ("receive", CFUNCTYPE(None, c_void_p)),
         ("fd", CFUNCTYPE(c_int, c_void_p, c_void_p)),
+        ("count", CFUNCTYPE(None, c_void_p)),
     )
 
 
@@ -352,6 +353,21 @@ class plh_tap_parameters(Structure):
         ("name", c_char * 16),
         ("fd", c_int32),
         ("vnet_hdr", c_uint32),
+    )
+
+
+class plh_raw_parameters(Structure):
+    """struct plh_raw_parameters."""
+
+    _fields_ = (
+        ("name", c_char * 16),
+        ("promiscuous", c_uint32),
+        ("offload", c_uint32),
+        ("qdisc", c_uint32),
+        ("fanout", c_uint32),
+        ("ring_frames", c_uint32),
+        ("take_mtu", c_uint32),
+        ("take_mac", c_uint32),
     )
 
 
@@ -540,6 +556,7 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 # Constant objects that the library exports
 VARIABLES: Final[dict[str, Any]] = {
     "plh_tap": plh_backend,
+    "plh_raw": plh_backend,
     "plh_callback": plh_backend,
 }
 
@@ -558,6 +575,7 @@ STRUCTURES: Final[dict[str, Any]] = {
     "plh_backend": plh_backend,
     "plh_device_stats": plh_device_stats,
     "plh_tap_parameters": plh_tap_parameters,
+    "plh_raw_parameters": plh_raw_parameters,
     "plh_callback_parameters": plh_callback_parameters,
     "plh_link_config": plh_link_config,
     "plh_link_stats": plh_link_stats,

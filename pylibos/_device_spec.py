@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pylibos._abi import LL_MAX_QUEUES
+from pylibos._device_raw import FANOUTS
 from pylibos._errors import DeviceSpecError
 
 if TYPE_CHECKING:
@@ -142,6 +144,20 @@ KINDS: dict[str, Kind] = {
             "fd": number("fd", 0, 2**31 - 1),
             "vnet_hdr": flag("vnet_hdr"),
         },
+    ),
+    "raw": Kind(
+        "add_raw",
+        {
+            "name": text("host_name", "the name of a host's interface"),
+            "promiscuous": flag("promiscuous"),
+            "offload": flag("offload"),
+            "qdisc": flag("qdisc"),
+            "queues": number("queues", 1, LL_MAX_QUEUES),
+            "fanout": choice("fanout", *FANOUTS),
+            "ring_frames": number("ring_frames", 1, 65536),
+            "take_mac": flag("take_mac"),
+        },
+        required=("name",),
     ),
 }
 

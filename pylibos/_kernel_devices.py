@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from pylibos import _device, _device_spec
+from pylibos import _device, _device_raw, _device_spec
 from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
+from pylibos._device_raw import Fanout, RawDevice
 from pylibos._device_spec import DeviceSpec
 
 if TYPE_CHECKING:
@@ -88,3 +89,58 @@ class KernelDevices:
             OSError, PylibosError: no right to make a tap, or no /dev/net/tun.
         """
         return _device.add_tap(self._kernel, host_name, fd, vnet_hdr, netdev_config(name, mtu, mac))
+
+    def add_raw(
+        self,
+        host_name: str,
+        *,
+        promiscuous: bool | None = None,
+        offload: bool = True,
+        qdisc: bool = False,
+        queues: int = 1,
+        fanout: Fanout = "hash",
+        ring_frames: int = 2048,
+        take_mac: bool = False,
+        name: str = "eth%d",
+        mtu: int | None = None,
+        mac: str | bytes | None = None,
+    ) -> RawDevice:
+        """Add a network device that shares an Ethernet interface of the host (packet(7)).
+
+        The host's own stack sees the frames, too: take an interface without addresses, or it
+        answers TCP segments for our kernel with resets. Needs the real clock.
+
+        Args:
+            host_name: of the host's interface, in the network namespace of the caller.
+            promiscuous: receive frames to other addresses than the interface's; None: unless
+                take_mac.
+            offload: leave checksums and segmentation to the host.
+            qdisc: send through the interface's queueing discipline, not past it.
+            queues: packet sockets, and queue pairs of the kernel's device.
+            fanout: which of several queues gets a frame: "hash" by its flow, "lb" in turn,
+                "cpu" by the processor it came on, "rollover" the first with room, "rnd" any,
+                "qm" by the interface's own queue.
+            ring_frames: of up to 2 KiB that can wait for the kernel, per queue.
+            take_mac: take the interface's own address.
+            name, mac: of the kernel's device.
+            mtu: in bytes; None for the interface's.
+
+        Raises:
+            PylibosError: there is no such interface, it carries no Ethernet frames, or
+                CAP_NET_RAW is missing.
+            ValueError: a value out of range, or a virtual clock.
+        """
+        config = netdev_config(name, 1500 if mtu is None else mtu, mac, queues)
+        if take_mac and mac is not None:
+            raise ValueError("take_mac and mac both say which address: give one of them.")
+        parameters = _device_raw.parameters(
+            host_name,
+            promiscuous=not take_mac if promiscuous is None else promiscuous,
+            offload=offload,
+            qdisc=qdisc,
+            fanout=fanout,
+            ring_frames=ring_frames,
+            take_mtu=mtu is None,
+            take_mac=take_mac,
+        )
+        return _device_raw.add_raw(self._kernel, parameters, config)

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * An interface of the host that a device is joined to: found by name, followed when it
+ * is renamed, goes down, comes up, is deleted and made again (rtnetlink(7) tells).
+ */
+#ifndef PLH_INTERFACE_H
+#define PLH_INTERFACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#pragma GCC visibility push(hidden)
+
+struct interface {
+	char name[16]; /* as it is called now; as it was called when it was deleted */
+	int index; /* 0: there is none */
+	bool up; /* administratively, and its cable is plugged in */
+	uint32_t mtu; /* as interface_open() found it */
+	uint8_t mac[6]; /* likewise */
+	int netlink_fd; /* readable when some interface of the namespace has changed */
+	int namespace_fd; /* of the network namespace that it is in */
+};
+
+/* 0, or -errno and plh_set_error(). */
+int interface_open(struct interface *interface, const char *name);
+void interface_close(struct interface *interface);
+/* Take what netlink_fd holds; false: nothing has changed. */
+bool interface_changed(struct interface *interface);
+/* Look at it anew: name, index, up. */
+void interface_look(struct interface *interface);
+/*
+ * Make sockets in the interface's namespace, and go back: the token of enter goes to
+ * leave.  -errno of enter: the caller may not go there.
+ */
+int interface_enter(const struct interface *interface);
+void interface_leave(int token);
+/* Does it segment TCP itself (ethtool's tso), or pass segments on whole as veth does? */
+bool interface_takes_segments(const struct interface *interface);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A veth pair of the host between two network namespaces of its own, for devices to join."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pylibos
+
+CLONE_NEWNET = 0x40000000
+ETH_P_TEST = 0x88B5  # for experiments (IEEE 802)
+_numbers = itertools.count()
+
+
+class NoCableError(Exception):
+    """This machine does not let this user make network namespaces."""
+
+
+def ip(*words: str, check: bool = True) -> str:
+    """Run ip(8)."""
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Side:
+    """One network namespace with one end of the cable.
+
+    Attributes:
+        netns: its name for ip(8).
+        name: of the interface in it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.netns = f"pylibos-{os.getpid()}-{next(_numbers)}"
+        self.name = name
+        ip("netns", "add", self.netns)
+        # Silence: no router solicitations and no multicast reports that tests would count.
+        with self.entered():
+            Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let this thread be in the namespace, so that its sockets are made there."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with Path("/proc/thread-self/ns/net").open() as here:
+            with Path(f"/run/netns/{self.netns}").open() as there:
+                if libc.setns(there.fileno(), CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns")
+            try:
+                yield
+            finally:
+                if libc.setns(here.fileno(), CLONE_NEWNET):
+                    os.abort()  # no test may go on in a namespace that it does not know
+
+    def ip(self, *words: str, check: bool = True) -> str:
+        """Run ip(8) inside."""
+        return ip("-n", self.netns, *words, check=check)
+
+    def socket(self, *arguments: int) -> socket.socket:
+        """Make a socket of the host's that lives inside."""
+        with self.entered():
+            return socket.socket(*arguments)
+
+    def packets(self) -> socket.socket:
+        """Make a packet socket on the interface, for frames of ETH_P_TEST."""
+        sock = self.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        sock.bind((self.name, ETH_P_TEST))
+        sock.settimeout(5)
+        return sock
+
+    def run(self, *command: str) -> tuple[int, str]:
+        """Run a command inside; its exit status and output."""
+        done = subprocess.run(
+            ["ip", "netns", "exec", self.netns, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def remove(self) -> None:
+        """Delete the namespace and what is in it."""
+        ip("netns", "del", self.netns, check=False)
+
+
+class Cable:
+    """Two sides, near for the device under test and far for its peer.
+
+    Args:
+        queues: of each end.
+
+    Raises:
+        NoCableError: no right to make it, or no ip(8).
+    """
+
+    def __init__(self, queues: int = 1) -> None:
+        self._queues = queues
+        self._sides: list[Side] = []
+        if shutil.which("ip") is None:
+            raise NoCableError("the host has no ip")
+        try:
+            for name in ("near0", "far0"):
+                self._sides.append(Side(name))
+            self.near, self.far = self._sides
+            self.plug()
+        except (OSError, PermissionError) as error:
+            self.close()
+            raise NoCableError(str(error)) from error
+
+    def plug(self) -> None:
+        """Make the cable, with both ends up."""
+        count = str(self._queues)
+        words = ["numtxqueues", count, "numrxqueues", count]
+        ip(
+            *("link", "add", self.near.name, "netns", self.near.netns, *words, "type", "veth"),
+            *("peer", "name", self.far.name, "netns", self.far.netns, *words),
+        )
+        for side in self._sides:
+            side.ip("link", "set", side.name, "up")
+
+    def close(self) -> None:
+        """Remove all of it."""
+        for side in self._sides:
+            side.remove()
+
+    def __enter__(self) -> Cable:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def wait_until(kernel: pylibos.Kernel, condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Let a world of real time run until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        kernel.world.run_for(1_000_000)
+
+
+@contextlib.contextmanager
+def in_background(function: Callable[..., Any], *arguments: Any) -> Iterator[list[Any]]:
+    """Run a function of the host's in a thread; its result is in the list afterwards."""
+    results: list[Any] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            results.append(function(*arguments))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        yield results
+    finally:
+        thread.join(30)
+    assert not thread.is_alive()
+    if errors:
+        raise errors[0]
