@@ -15,6 +15,7 @@ WHEEL_BUILDS ?= 6.12-defconfig
 DEMO_ARGS   ?=
 PYTEST_ARGS ?=
 BENCH_ARGS  ?= all
+FIGURES_ARGS ?=
 
 ROOT := $(CURDIR)
 VENV := $(ROOT)/.venv
@@ -33,7 +34,7 @@ build_name = $(if $(findstring /,$(1)),$(shell build='$(1)'; echo \
 C_FILES = $(shell find arch_lib host abi examples benchmarks tests -name '*.[ch]')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test liblinux.so host bench lint fmt wheel check-aarch64 update-lock clean \
+.PHONY: help demo test liblinux.so host bench figures lint fmt wheel check-aarch64 update-lock clean \
 	bootstrap test-kernels
 
 help: ## show this list
@@ -68,6 +69,11 @@ host: bootstrap ## build the host library and the examples in C, into build/host
 bench: host liblinux.so ## measure, each figure against native (BENCH_ARGS=NAME --json FILE)
 	$(MAKE) --no-print-directory liblinux.so PROFILE=lean
 	python -m benchmarks $(BENCH_ARGS)
+
+figures: host liblinux.so ## measure the paper's figures again, and draw them (FIGURES_ARGS=--quick)
+	tools/bootstrap.sh demo
+	$(MAKE) --no-print-directory liblinux.so PROFILE=lean
+	python -m benchmarks.paper $(FIGURES_ARGS)
 
 lint: bootstrap ## check style and types, changing nothing
 	ruff check .

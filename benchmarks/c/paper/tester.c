@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sender and receiver of the paper's topology, one thread on one core: what is due
+ * is sent, what has arrived is counted, in turn, so that neither starves the other
+ * and both have the same clock.  It never sleeps.
+ *
+ * usage: tester CORE PORT [PORT]     sends at the first, receives at the second
+ *
+ * A command is a line on standard input, its answer a line of JSON:
+ *   load RATE SIZE MS [LOSE DUPLICATE TRUNCATE CORRUPT]   frames a second, 0: what goes;
+ *        bytes of the IPv4 packet; faults on purpose in frames of 1000
+ *   ping COUNT GAP_US SIZE       there and back again; each waits for the one before
+ *   sink MS                      count what others send to the first port
+ *   reflect MS                   send it back
+ */
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "traffic.h"
+
+#define NS_PER_MS      1000000u
+#define QUIET_NS       (20 * NS_PER_MS) /* then nothing more will come */
+#define LOST_AFTER_NS  (200 * NS_PER_MS)
+#define FIRST_AFTER_NS (500 * NS_PER_MS)
+
+struct faults {
+	uint32_t lose, duplicate, truncate, corrupt; /* in frames of 1000 */
+};
+
+static struct port near, far;
+static struct arrivals arrivals;
+static uint64_t foreign; /* frames that are none of ours, or no longer */
+
+static uint64_t random_bits(void)
+{
+	static uint64_t state = 88172645463325252u;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+static int take_arrivals(void)
+{
+	struct frame frames[PORT_BATCH];
+	int count = far.kind->receive(&far, frames, PORT_BATCH);
+	uint64_t now_ns = count ? monotonic_ns() : 0;
+
+	for (int i = 0; i < count; i++) {
+		const struct traffic_frame *traffic = traffic_of(&frames[i]);
+
+		if (traffic)
+			arrivals_add(&arrivals, traffic, now_ns);
+		else
+			foreign++;
+	}
+	far.kind->release(&far);
+	return count;
+}
+
+/* What a trial before left behind. */
+static void drain(struct port *port)
+{
+	struct frame frames[PORT_BATCH];
+
+	while (port->kind->receive(port, frames, PORT_BATCH))
+		port->kind->release(port);
+}
+
+static void begin(void)
+{
+	drain(&near);
+	if (far.kind)
+		drain(&far);
+	memset(&arrivals, 0, sizeof(arrivals));
+	foreign = 0;
+}
+
+/* --- load --- */
+
+struct load {
+	struct traffic_frame frames[PORT_BATCH];
+	uint64_t offered, refused, lost, duplicated, truncated, corrupted, sent;
+	uint64_t number;
+};
+
+/* One frame into the batch, or none, or two; how many. */
+static int add_faulty(struct load *load, const struct faults *faults, struct frame *batch, int at)
+{
+	struct traffic_frame *own = &load->frames[at];
+	uint32_t chance = (uint32_t)(random_bits() % 1000);
+
+	own->number = load->number++;
+	if (chance < faults->lose) {
+		load->lost++;
+		return 0;
+	}
+	chance -= faults->lose;
+	if (chance < faults->duplicate && at + 1 < PORT_BATCH) {
+		load->duplicated++;
+		batch[at + 1] = (struct frame){ (uint8_t *)own, batch[at].bytes };
+		return 2;
+	}
+	chance -= faults->duplicate;
+	if (chance < faults->truncate) {
+		load->truncated++;
+		batch[at].bytes = ETHERNET_BYTES +
+				  (uint32_t)(random_bits() % (batch[at].bytes - ETHERNET_BYTES));
+		return 1;
+	}
+	chance -= faults->truncate;
+	if (chance < faults->corrupt) {
+		load->corrupted++;
+		batch[at].data[random_bits() % batch[at].bytes] ^=
+			(uint8_t)(1 + random_bits() % 255);
+	}
+	return 1;
+}
+
+static void send_batch(struct load *load, uint32_t size, int due, const struct faults *faults)
+{
+	struct frame batch[PORT_BATCH];
+	uint64_t corrupted = load->corrupted, now_ns = monotonic_ns();
+	int count = 0, done = 0;
+
+	while (count < due) {
+		load->frames[count].sent_ns = now_ns;
+		batch[count] =
+			(struct frame){ (uint8_t *)&load->frames[count], ETHERNET_BYTES + size };
+		if (faults) {
+			int more = add_faulty(load, faults, batch, count);
+
+			count += more;
+			due -= !more;
+		} else {
+			load->frames[count++].number = load->number++;
+		}
+	}
+	load->offered += (uint64_t)count;
+	/* What the channel does not take at once is lost: an open loop. */
+	while (done < count) {
+		done += near.kind->send(&near, batch + done, count - done);
+		if (done < count) {
+			load->refused++;
+			done++;
+		}
+	}
+	if (load->corrupted != corrupted)
+		for (int i = 0; i < PORT_BATCH; i++)
+			traffic_fill(&load->frames[i], FORTH, size);
+}
+
+static void run_load(uint64_t rate, uint32_t size, uint64_t ms, const struct faults *faults)
+{
+	static struct load load;
+	uint64_t start_ns, now_ns, end_ns, sending_ns, lost;
+	uint64_t issued = 0;
+
+	begin();
+	memset(&load, 0, sizeof(load));
+	for (int i = 0; i < PORT_BATCH; i++)
+		traffic_fill(&load.frames[i], FORTH, size);
+	lost = port_lost(&far);
+	start_ns = now_ns = monotonic_ns();
+	end_ns = start_ns + ms * NS_PER_MS;
+	for (; now_ns < end_ns; now_ns = monotonic_ns()) {
+		uint64_t due = PORT_BATCH;
+
+		if (rate) {
+			due = (uint64_t)((double)(now_ns - start_ns) * (double)rate / 1e9) - issued;
+			/* What it could not send in time stays unsent: less was offered. */
+			if (due > 4 * PORT_BATCH)
+				issued += due - 4 * PORT_BATCH;
+			if (due > PORT_BATCH)
+				due = PORT_BATCH;
+		}
+		if (due)
+			send_batch(&load, size, (int)due, faults);
+		issued += due;
+		take_arrivals();
+	}
+	sending_ns = now_ns - start_ns;
+	for (uint64_t last_ns = now_ns; now_ns - last_ns < QUIET_NS; now_ns = monotonic_ns())
+		if (take_arrivals())
+			last_ns = now_ns;
+	if (arrivals.last_ns < start_ns + sending_ns)
+		arrivals.last_ns = start_ns + sending_ns;
+	printf("{\"asked_pps\": %" PRIu64 ", \"offered\": %" PRIu64 ", \"refused\": %" PRIu64
+	       ", \"received\": %" PRIu64 ", \"reordered\": %" PRIu64 ", \"foreign\": %" PRIu64
+	       ", \"lost_at_sink\": %" PRIu64 ", \"offered_pps\": %.1f, \"received_pps\": %.1f",
+	       rate, load.offered, load.refused, arrivals.received, arrivals.reordered, foreign,
+	       port_lost(&far) - lost, (double)load.offered * 1e9 / (double)sending_ns,
+	       (double)arrivals.received * 1e9 / (double)(arrivals.last_ns - start_ns));
+	printf(", \"lost\": %" PRIu64 ", \"duplicated\": %" PRIu64 ", \"truncated\": %" PRIu64
+	       ", \"corrupted\": %" PRIu64,
+	       load.lost, load.duplicated, load.truncated, load.corrupted);
+	print_delays(&arrivals);
+	printf("}\n");
+}
+
+/* --- ping --- */
+
+/* Wait at a port for the frame with a number; false if it does not come. */
+static int await(struct port *port, uint64_t number)
+{
+	uint64_t start_ns = monotonic_ns();
+	struct frame frames[PORT_BATCH];
+	int found = 0;
+
+	while (!found && monotonic_ns() - start_ns < LOST_AFTER_NS) {
+		int count = port->kind->receive(port, frames, PORT_BATCH);
+
+		for (int i = 0; i < count; i++) {
+			const struct traffic_frame *traffic = traffic_of(&frames[i]);
+
+			found |= traffic && traffic->number == number;
+		}
+		port->kind->release(port);
+	}
+	return found;
+}
+
+static void run_ping(uint64_t count, uint64_t gap_us, uint32_t size)
+{
+	static struct traffic_frame forth, back;
+	const struct frame there = { (uint8_t *)&forth, ETHERNET_BYTES + size };
+	const struct frame home = { (uint8_t *)&back, ETHERNET_BYTES + size };
+	uint64_t lost = 0;
+
+	begin();
+	traffic_fill(&forth, FORTH, size);
+	traffic_fill(&back, BACK, size);
+	for (uint64_t i = 0; i < count; i++) {
+		uint64_t start_ns = monotonic_ns(), end_ns;
+
+		forth.number = back.number = i;
+		near.kind->send(&near, &there, 1);
+		if (await(&far, i) && far.kind->send(&far, &home, 1) == 1 && await(&near, i))
+			arrivals_add_delay(&arrivals, monotonic_ns() - start_ns);
+		else
+			lost++;
+		end_ns = monotonic_ns() + gap_us * 1000;
+		while (monotonic_ns() < end_ns)
+			;
+	}
+	printf("{\"count\": %" PRIu64 ", \"lost\": %" PRIu64, count, lost);
+	print_delays(&arrivals);
+	printf("}\n");
+}
+
+/* --- sink, reflect --- */
+
+static int is_udp_to_us(const struct frame *frame)
+{
+	const struct traffic_frame *traffic = (const struct traffic_frame *)frame->data;
+
+	return frame->bytes >= ETHERNET_BYTES + SMALLEST_PACKET && traffic->type == htons(0x0800) &&
+	       traffic->ip.protocol == IPPROTO_UDP && traffic->udp.dest == htons(9001);
+}
+
+static void turn_round(struct frame *frame)
+{
+	struct traffic_frame *traffic = (struct traffic_frame *)frame->data;
+	const struct traffic_frame old = *traffic;
+
+	memcpy(traffic->destination, old.source, 6);
+	memcpy(traffic->source, old.destination, 6);
+	traffic->ip.saddr = old.ip.daddr;
+	traffic->ip.daddr = old.ip.saddr;
+	traffic->udp.source = old.udp.dest;
+	traffic->udp.dest = old.udp.source;
+	/* What came over a veth pair may have none yet, and nobody would fill it in. */
+	traffic->udp.check = 0;
+}
+
+/* For so long from the first frame on, and until nothing more comes. */
+static void run_sink(uint64_t ms, int reflect)
+{
+	uint64_t end_ns, now_ns, last_ns = 0, first_ns = 0, received = 0, bytes = 0, lost;
+	struct frame frames[PORT_BATCH];
+
+	begin();
+	lost = port_lost(&near);
+	printf("{\"ready\": true}\n");
+	fflush(stdout);
+	end_ns = monotonic_ns() + FIRST_AFTER_NS + ms * NS_PER_MS;
+	for (now_ns = monotonic_ns(); now_ns < end_ns || now_ns - last_ns < QUIET_NS;
+	     now_ns = monotonic_ns()) {
+		int count = near.kind->receive(&near, frames, PORT_BATCH);
+
+		for (int i = 0; i < count; i++) {
+			if (!is_udp_to_us(&frames[i]))
+				continue;
+			last_ns = now_ns;
+			if (!first_ns) {
+				first_ns = now_ns;
+				end_ns = now_ns + ms * NS_PER_MS;
+			}
+			received++;
+			bytes += frames[i].bytes;
+			if (reflect) {
+				turn_round(&frames[i]);
+				near.kind->send(&near, &frames[i], 1);
+			}
+		}
+		near.kind->release(&near);
+	}
+	printf("{\"received\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"lost_at_sink\": %" PRIu64
+	       ", \"received_pps\": %.1f}\n",
+	       received, bytes, port_lost(&near) - lost,
+	       received > 1 ? (double)received * 1e9 / (double)(last_ns - first_ns) : 0.0);
+}
+
+int main(int argc, char **argv)
+{
+	char line[200];
+
+	if (argc < 3) {
+		fprintf(stderr, "usage: tester CORE PORT [PORT]\n");
+		return 2;
+	}
+	prctl(PR_SET_PDEATHSIG, 9);
+	pin_to_core((unsigned int)atoi(argv[1]));
+	port_open(&near, argv[2]);
+	if (argc > 3)
+		port_open(&far, argv[3]);
+	printf("{\"ready\": true}\n");
+	fflush(stdout);
+	while (fgets(line, sizeof(line), stdin)) {
+		uint64_t a, b, c;
+		struct faults faults = { 0 };
+		int words;
+
+		words = sscanf(line, "load %" SCNu64 " %" SCNu64 " %" SCNu64 " %u %u %u %u", &a, &b,
+			       &c, &faults.lose, &faults.duplicate, &faults.truncate,
+			       &faults.corrupt);
+		if (words >= 3 && far.kind && b >= SMALLEST_PACKET && b <= 1500)
+			run_load(a, (uint32_t)b, c, words == 7 ? &faults : NULL);
+		else if (sscanf(line, "ping %" SCNu64 " %" SCNu64 " %" SCNu64, &a, &b, &c) == 3 &&
+			 far.kind && c >= SMALLEST_PACKET && c <= 1500)
+			run_ping(a, b, (uint32_t)c);
+		else if (sscanf(line, "sink %" SCNu64, &a) == 1)
+			run_sink(a, 0);
+		else if (sscanf(line, "reflect %" SCNu64, &a) == 1)
+			run_sink(a, 1);
+		else
+			printf("{\"error\": \"no such command\"}\n");
+		fflush(stdout);
+	}
+	return 0;
+}

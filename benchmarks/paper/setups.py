@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is measured: each channel with our stack, with a relay without a stack, and native."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from benchmarks.paper import programs
+from benchmarks.paper.topology import Namespace, Topology
+from benchmarks.paper.worker import Worker
+
+ROOT = Path(__file__).resolve().parents[2]
+PRIORITY = -15  # so that what else runs on the machine disturbs less
+START_S = 60
+
+
+@dataclass(frozen=True)
+class Cores:
+    """Who runs where.
+
+    Attributes:
+        tester: sender and receiver, in one thread.
+        box: router, relay, or sending application.
+    """
+
+    tester: int
+    box: int
+
+    def __str__(self) -> str:
+        return f"sender and receiver share core {self.tester}, the box has core {self.box}"
+
+
+def choose_cores() -> Cores:
+    """The first for sender and receiver, the second for the box.
+
+    Raises:
+        SystemExit: there is only one.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SystemExit("This needs two cores: one for the box, one for sender and receiver.")
+    return Cores(cores[0], cores[1])
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Names of a channel's ends.
+
+    Attributes:
+        tester: ports of sender and receiver.
+        relay: ports in the middle; None: there is no relay.
+        devices: device specs for our stack; None: it cannot.
+        fds: descriptors that the names speak of.
+    """
+
+    tester: tuple[str, str]
+    relay: tuple[str, str] | None = None
+    devices: tuple[str, str] | None = None
+    fds: tuple[int, ...] = ()
+
+
+# --- Channels ---
+
+
+def _packet_ports(topology: Topology, names: tuple[str, str]) -> tuple[str, str]:
+    return (
+        f"packet:{topology.sender.fd}:{names[0]}",
+        f"packet:{topology.receiver.fd}:{names[1]}",
+    )
+
+
+def _tap(topology: Topology) -> Ends:
+    fds = topology.taps()
+    return Ends(
+        _packet_ports(topology, ("t0", "t1")),
+        (f"tap:{fds[0]}", f"tap:{fds[1]}"),
+        (f"tap:fd={fds[0]},vnet_hdr=0", f"tap:fd={fds[1]},vnet_hdr=0"),
+        fds,
+    )
+
+
+def _raw(topology: Topology) -> Ends:
+    topology.cables()
+    return Ends(
+        _packet_ports(topology, ("s0", "d0")),
+        ("packet:-1:r0", "packet:-1:r1"),
+        ("raw:r0", "raw:r1"),
+    )
+
+
+CHANNELS: dict[str, Callable[[Topology], Ends]] = {"raw": _raw, "tap": _tap}
+
+
+class Setup:
+    """A topology of its own with its processes, ready to be measured; others do not disturb it.
+
+    Attributes:
+        channel: "native", "tap" and so on.
+        who: "native", "relay" or "stack".
+        wait: "epoll" or "busy".
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        who: str,
+        cores: Cores,
+        *,
+        wait: str = "epoll",
+        kernel: str = "6.12",
+        profile: str = "lean",
+    ) -> None:
+        self.channel, self.who, self.wait = channel, who, wait
+        self._cores, self._image = cores, (kernel, profile)
+        self._stack = ExitStack()
+        try:
+            self._topology = self._stack.enter_context(Topology())
+            ends = self._native() if who == "native" else CHANNELS[channel](self._topology)
+            self.middle = self._middle(ends)
+            topology = self._topology
+            fds = (topology.sender.fd, topology.receiver.fd, *ends.fds)
+            self.tester = self._worker(
+                "tester", [str(programs.program("tester")), str(cores.tester), *ends.tester], fds
+            )
+            self.middle.pause()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        words = [self.channel] if self.who == "native" else [self.channel, self.who]
+        return " ".join(words + [self.wait] * (self.wait != "epoll"))
+
+    def _native(self) -> Ends:
+        self._topology.cables()
+        self._topology.route(self._cores.box if self.channel == "native-steered" else None)
+        return Ends(_packet_ports(self._topology, ("s0", "d0")))
+
+    def _middle(self, ends: Ends) -> Worker:
+        core = str(self._cores.box)
+        if self.who == "relay" and ends.relay is not None:
+            command = [str(programs.program("relay")), core, self.wait, *ends.relay]
+        else:
+            command = [sys.executable, "-m", "benchmarks.paper.box", "--core", core]
+            command += ["--kernel", self._image[0], "--profile", self._image[1]]
+            if self.wait != "epoll":
+                command += ["--wait", self.wait]
+            command += ends.devices if self.who == "stack" and ends.devices else ["host"]
+        with self._topology.router.entered():
+            return self._worker(f"{self.name} box", command, ends.fds)
+
+    def _worker(self, name: str, command: list[str], fds: tuple[int, ...]) -> Worker:
+        worker = Worker(name, command, fds=fds, timeout_s=START_S, folder=ROOT)
+        self._stack.enter_context(worker)
+        if os.geteuid() == 0:
+            os.setpriority(os.PRIO_PROCESS, worker.pid, PRIORITY)
+        return worker
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """The host's own kernel routes without our process."""
+        with nullcontext() if self.who == "native" else self.middle.awake():
+            yield
+
+    # --- What can be asked ---
+
+    def load(
+        self, rate_pps: int, size: int, ms: int, faults: tuple[int, int, int, int] | None = None
+    ) -> dict[str, Any]:
+        """Send through the box at a rate, 0 for what goes.
+
+        Args:
+            faults: frames of 1000 to lose, duplicate, truncate and corrupt on purpose.
+        """
+        words = [rate_pps, size, ms, *(faults or ())]
+        with self._running():
+            before = self.middle.processor_s()
+            answer = self.tester.ask("load " + " ".join(map(str, words)), ms / 1000 + 30)
+            answer["box_processor_s"] = self.middle.processor_s() - before
+        return answer
+
+    def ping(self, count: int, gap_us: int, size: int) -> dict[str, Any]:
+        """There and back through the box."""
+        with self._running():
+            return self.tester.ask(f"ping {count} {gap_us} {size}")
+
+    def send(self, size: int, ms: int, batch: int = 64) -> dict[str, Any]:
+        """Send from the box."""
+        command = f"flood {size} {ms}" if self.who == "relay" else f"send {size} {batch} {ms}"
+        with self.middle.awake():
+            self.tester.send(f"sink {ms}")
+            self.tester.read()
+            sent = self.middle.ask(command)
+            return sent | self.tester.read()
+
+    def ask(self, count: int, gap_us: int, size: int) -> dict[str, Any]:
+        """Send from the box to a neighbour that sends back."""
+        with self.middle.awake():
+            self.tester.send(f"reflect {count * gap_us // 1000 + 50}")
+            self.tester.read()
+            asked = self.middle.ask(f"ask {count} {gap_us} {size}")
+            self.tester.read()
+            return asked
+
+    def host_side(self, name: str) -> dict[str, int]:
+        """Counters of the sender's or the receiver's interface, such as "t0"."""
+        ends: dict[str, Namespace] = {"0": self._topology.sender, "1": self._topology.receiver}
+        return ends[name[-1]].counters(name)
+
+    def close(self) -> None:
+        """End its processes and remove its topology."""
+        self._stack.close()
+
+    def __enter__(self) -> Setup:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
