@@ -45,6 +45,27 @@ int call_take(struct call *call, int64_t *ret);
 void call_forget_done(struct call *call);
 /* Put the task on ll_machine.submitted. */
 void call_enqueue(struct plh_kernel *kernel, plh_task *task);
+/* Outside of a call, and no other thread is about to take the result of one. */
+static inline bool call_is_free(const plh_task *task)
+{
+	const struct call *call = call_known(task);
+
+	return task->state == LL_TASK_USER && !(call && call->wait);
+}
+/*
+ * The kernel left with an exit after a call was started: PLH_OK with ret, or
+ * PLH_PENDING with a struct call that says what we wait for.
+ */
+int call_go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *ret);
+/* Nothing is to be done after entry_call() but to take the result. */
+static inline bool call_is_over(const struct plh_kernel *kernel, const plh_task *task, int exit)
+{
+	const struct ll_machine *machine = kernel->machine;
+
+	return exit == LL_EXIT_DONE && machine->done == task && !machine->tx_kicks &&
+	       task->state == LL_TASK_USER && kernel->queued &&
+	       kernel->world->fast_calls + 1 < WORLD_FAST_CALLS;
+}
 /* Ask the kernel to end the call in flight. */
 void call_request_interrupt(struct call *call);
 

@@ -115,6 +115,26 @@ int plh_world_run(struct plh_world *world, uint64_t until_ns, uint64_t budget_ns
 /* Take a task whose call has ended since, oldest first; NULL if none. */
 plh_task *plh_world_next_done(struct plh_world *world);
 /*
+ * plh_world_run() with stop_on_done, plh_world_next_done() and plh_world_now_ns() in one,
+ * with what goes in and comes out in one place.
+ */
+struct plh_step {
+	struct plh_world *world;
+	uint64_t until_ns; /* as for plh_world_run() */
+	uint64_t budget_ns; /* likewise */
+	plh_task *task; /* out: the one whose call has ended, or NULL */
+	int64_t ret; /* out: the result of its call, which stays there for plh_poll(), too */
+	uint64_t now_ns; /* out: the clock */
+	uint32_t status; /* out: of plh_world_run() */
+	uint32_t more; /* out: there are more for plh_world_next_done() */
+	uint64_t progress_ns; /* out: the clock when a task was last returned */
+};
+/*
+ * The task of the step if its call is all that has happened: there are no more, and until_ns
+ * is not reached.  Else NULL, also for calls of a kernel that has died, which are among more.
+ */
+plh_task *plh_world_step(struct plh_step *step);
+/*
  * A descriptor that polls readable when a real-time world should be run by
  * plh_world_run(world, now, ...), for event loops; -1 if virtual.
  */
@@ -227,6 +247,25 @@ int plh_interrupt(struct plh_kernel *kernel, plh_task *task, int64_t *ret);
  */
 int64_t plh_call6(struct plh_kernel *kernel, plh_task *task, int *status, uint64_t nr, uint64_t a0,
 		  uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
+
+/*
+ * The same for callers to whom every argument of a function costs much, as it does
+ * interpreters: a call with all that belongs to it.
+ */
+struct plh_request {
+	struct plh_kernel *kernel;
+	plh_task *task;
+	uint64_t nr;
+	uint64_t args[6];
+	uint64_t status; /* enum plh_status; only valid after PLH_UNFINISHED */
+};
+/* No system call returns this. */
+#define PLH_UNFINISHED INT64_MIN
+/*
+ * plh_submit() of a request: the result or -errno, or PLH_UNFINISHED: then status says
+ * why, PLH_PENDING if the call is in flight.  Nothing points at the request afterwards.
+ */
+int64_t plh_request_submit(struct plh_request *request);
 
 /*
  * A new host task, child of parent, or of a task of the library's own if that is

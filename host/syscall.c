@@ -27,14 +27,6 @@ static int check_kernel(const struct plh_kernel *kernel)
 	return PLH_DEAD;
 }
 
-/* Outside of a call, and no other thread is about to take the result of one. */
-static bool is_free(const plh_task *task)
-{
-	const struct call *call = call_known(task);
-
-	return task->state == LL_TASK_USER && !(call && call->wait);
-}
-
 static int begin(struct plh_kernel *kernel)
 {
 	int status = world_begin(kernel->world);
@@ -59,7 +51,7 @@ static int begin_call(struct plh_kernel *kernel, plh_task *task)
 			      "one.",
 			      task->pid);
 		status = PLH_ERROR;
-	} else if (!is_free(task)) {
+	} else if (!call_is_free(task)) {
 		plh_set_error("Task %d is inside a call already: wait for it, or make the call on "
 			      "another task.",
 			      task->pid);
@@ -87,11 +79,7 @@ static int in_flight(struct plh_kernel *kernel, plh_task *task)
 	return PLH_PENDING;
 }
 
-/*
- * The kernel left with an exit after a call was started: PLH_OK with ret, or
- * PLH_PENDING with a struct call that says what we wait for.
- */
-static int go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *ret)
+int call_go_on(struct plh_kernel *kernel, plh_task *task, int exit, int64_t *ret)
 {
 	struct plh_world *world = kernel->world;
 
@@ -130,7 +118,7 @@ static int start(struct plh_kernel *kernel, plh_task *task, int64_t *ret)
 	kernel->calls++;
 	if (!kernel->ready)
 		return start_later(kernel, task);
-	return go_on(kernel, task, entry_call(kernel, task), ret);
+	return call_go_on(kernel, task, entry_call(kernel, task), ret);
 }
 
 /* --- Waiting --- */
@@ -184,7 +172,7 @@ static int await_host_task(struct plh_kernel *kernel)
 	if (world->leader && !world->clock->shared_wait)
 		return busy_world();
 	kernel->waits++;
-	while (kernel->state == PLH_KERNEL_RUNNING && !is_free(kernel->host_task)) {
+	while (kernel->state == PLH_KERNEL_RUNNING && !call_is_free(kernel->host_task)) {
 		uint32_t depth = lock_release_all(&world->lock);
 
 		nanosleep(&pause, NULL);
@@ -331,7 +319,7 @@ static __attribute__((noinline)) int64_t call6_finish(struct plh_kernel *kernel,
 						      int *status, int exit)
 {
 	int64_t ret = -EIO;
-	int result = go_on(kernel, task, exit, &ret);
+	int result = call_go_on(kernel, task, exit, &ret);
 
 	if (result == PLH_PENDING)
 		result = wait_for((struct call *)task->opaque, LL_NEVER, &ret);
@@ -345,7 +333,6 @@ int64_t plh_call6(struct plh_kernel *kernel, plh_task *task, int *status, uint64
 		  uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
 	struct plh_world *world = kernel->world;
-	const struct ll_machine *machine = kernel->machine;
 	int exit;
 
 	if (__builtin_expect(world->generation != fork_generation || !lock_enter(&world->lock), 0))
@@ -367,10 +354,7 @@ int64_t plh_call6(struct plh_kernel *kernel, plh_task *task, int *status, uint64
 	task->args[4] = a4;
 	task->args[5] = a5;
 	exit = entry_call(kernel, task);
-	if (__builtin_expect(exit != LL_EXIT_DONE || machine->done != task || machine->tx_kicks ||
-				     task->state != LL_TASK_USER || !kernel->queued ||
-				     world->fast_calls + 1 >= WORLD_FAST_CALLS,
-			     0))
+	if (__builtin_expect(!call_is_over(kernel, task, exit), 0))
 		return call6_finish(kernel, task, status, exit);
 	world->fast_calls++;
 	lock_leave_biased(&world->lock);

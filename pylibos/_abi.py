@@ -44,6 +44,7 @@ LL_NETDEV_CSUM: Final = 1
 LL_NETDEV_TSO: Final = 2
 LL_NETDEV_USO: Final = 4
 LL_NETDEV_SG: Final = 8
+PLH_UNFINISHED: Final = -0x8000000000000000
 
 # enum ll_exit
 LL_EXIT_IDLE: Final = 0
@@ -283,6 +284,22 @@ class plh_world_config(Structure):
     )
 
 
+class plh_step(Structure):
+    """struct plh_step."""
+
+    _fields_ = (
+        ("world", c_void_p),
+        ("until_ns", c_uint64),
+        ("budget_ns", c_uint64),
+        ("task", c_void_p),
+        ("ret", c_int64),
+        ("now_ns", c_uint64),
+        ("status", c_uint32),
+        ("more", c_uint32),
+        ("progress_ns", c_uint64),
+    )
+
+
 class plh_kernel_config(Structure):
     """struct plh_kernel_config."""
 
@@ -315,6 +332,18 @@ class plh_kernel_stats(Structure):
         ("stacks_used", c_uint64),
         ("deadline_ns", c_uint64),
         ("load_bias", c_uint64),
+    )
+
+
+class plh_request(Structure):
+    """struct plh_request."""
+
+    _fields_ = (
+        ("kernel", c_void_p),
+        ("task", c_void_p),
+        ("nr", c_uint64),
+        ("args", c_uint64 * 6),
+        ("status", c_uint64),
     )
 
 
@@ -481,6 +510,7 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_world_next_ns": (c_uint64, (c_void_p,)),
     "plh_world_run": (c_int, (c_void_p, c_uint64, c_uint64, c_int)),
     "plh_world_next_done": (c_void_p, (c_void_p,)),
+    "plh_world_step": (c_void_p, (c_void_p,)),
     "plh_world_fd": (c_int, (c_void_p,)),
     "plh_world_device_fd": (c_int, (c_void_p,)),
     "plh_world_wake": (None, (c_void_p,)),
@@ -514,6 +544,7 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
             c_uint64,  # a5
         ),
     ),
+    "plh_request_submit": (c_int64, (c_void_p,)),
     "plh_task_create": (c_void_p, (c_void_p, c_void_p, c_uint64, c_void_p)),
     "plh_task_exit": (c_int, (c_void_p, c_void_p, c_int)),
     "plh_task_attach": (
@@ -570,8 +601,10 @@ STRUCTURES: Final[dict[str, Any]] = {
     "ll_fault": ll_fault,
     "ll_image": ll_image,
     "plh_world_config": plh_world_config,
+    "plh_step": plh_step,
     "plh_kernel_config": plh_kernel_config,
     "plh_kernel_stats": plh_kernel_stats,
+    "plh_request": plh_request,
     "plh_backend": plh_backend,
     "plh_device_stats": plh_device_stats,
     "plh_tap_parameters": plh_tap_parameters,

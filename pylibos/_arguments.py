@@ -12,9 +12,11 @@ _PROBE = b"pylibos"
 # Where the bytes of a bytes object lie behind its id(); ctypes.cast() tells it ten times slower.
 _BYTES_OFFSET = (ctypes.cast(ctypes.c_char_p(_PROBE), ctypes.c_void_p).value or 0) - id(_PROBE)
 _pin = ctypes.c_char.from_buffer
-new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
-new_bytes.restype = ctypes.py_object
-new_bytes.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t)
+_new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
+_new_bytes.restype = ctypes.py_object
+_new_bytes.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t)
+# Up to here it takes longer to ask for bytes without content than to clear them.
+_CLEARED = 4096
 
 
 class Arguments:
@@ -118,6 +120,8 @@ def c_int(value: Any) -> int:
         TypeError: it is no integer.
         OverflowError: it has more than 32 bits.
     """
+    if type(value) is int and -0x80000000 <= value <= 0x7FFFFFFF:
+        return value
     if not hasattr(value, "__index__"):
         raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
     number = operator.index(value)
@@ -136,6 +140,14 @@ def nanoseconds(seconds: float) -> int:
 def bytes_address(data: bytes) -> int:
     """Address of the bytes of a bytes object, which the caller keeps alive."""
     return id(data) + _BYTES_OFFSET
+
+
+def new_bytes(size: int) -> bytes:
+    """A bytes object that nobody else has, to be filled; its size is 1 or more."""
+    if size <= _CLEARED:
+        return bytes(size)
+    data: bytes = _new_bytes(None, size)
+    return data
 
 
 def pin(buffer: Any) -> tuple[int, Any]:

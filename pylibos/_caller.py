@@ -13,7 +13,7 @@ import signal
 import struct
 import weakref
 from collections.abc import Callable
-from ctypes import addressof, byref, c_int64, c_uint64, c_void_p
+from ctypes import addressof, byref, c_int64, c_uint64
 from typing import Any
 
 from greenlet import getcurrent
@@ -25,6 +25,7 @@ from pylibos._library import last_error
 from pylibos._machine import Machine
 from pylibos._program import ProgramGreenlet
 from pylibos._syscalls import NUMBERS
+from pylibos._turns import Waiter
 
 CLONE_VM = 0x100
 CLONE_FS = 0x200
@@ -33,9 +34,12 @@ CLONE_SIGHAND = 0x800
 # What the Linux threads of one caller share.
 _THREAD_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND
 
-_pack = struct.Struct("6q").pack_into
+# A call's number and arguments, where they lie in a struct plh_request.
+_NR = _abi.plh_request.nr.offset
+_pack = struct.Struct("7q").pack_into
 # By number of arguments; the words that are not given become 0.
-_packers = [struct.Struct(f"{count}q{8 * (6 - count)}x").pack_into for count in range(7)]
+_packers = [struct.Struct(f"{1 + count}q{8 * (6 - count)}x").pack_into for count in range(7)]
+_UNFINISHED = _abi.PLH_UNFINISHED
 _MAX_ERRNO = 4095
 _MAX_NUMBER = 1 << 31
 _SIG_IGN = 1
@@ -61,33 +65,23 @@ class Slot:
         nested: the slot for calls made meanwhile by the same greenlet, or None: a garbage
             collection that closes a socket, or a signal handler, may run between any two steps
             of a call.
-        args, result: where arguments and the result go.
-        kernel_at, task_at, args_at, result_at: addresses, ready to be passed.
+        request: number and arguments of the call.
+        at: its address, ready to be passed.
+        waiter: waits for its calls without a deadline.
+        interrupted: what a call came to whose wait was given up.
     """
 
-    __slots__ = (
-        "args",
-        "args_at",
-        "busy",
-        "kernel_at",
-        "nested",
-        "owner",
-        "result",
-        "result_at",
-        "task",
-        "task_at",
-    )
+    __slots__ = ("at", "busy", "interrupted", "nested", "owner", "request", "task", "waiter")
 
-    def __init__(self, kernel: int, task: int, owner: Any) -> None:
+    def __init__(self, machine: Machine, task: int, owner: Any) -> None:
         self.task = task
         self.busy = False
         self.nested: Slot | None = None
-        self.args = (c_uint64 * 6)()
-        self.result = c_int64()
-        self.kernel_at = c_void_p(kernel)
-        self.task_at = c_void_p(task)
-        self.args_at = c_void_p(addressof(self.args))
-        self.result_at = c_void_p(addressof(self.result))
+        self.request = _abi.plh_request(kernel=machine.open_handle, task=task)
+        self.at = byref(self.request)
+        self.waiter = Waiter(machine, task)
+        self.waiter.greenlet = None  # a slot must not keep its greenlet alive
+        self.interrupted = _EINTR
         self.owner = owner
 
 
@@ -105,8 +99,10 @@ class Caller:
         self._slots: dict[int, Slot] = {}
         self._orphans: list[Slot] = []
         self._leftovers: list[int] = []
-        # A function object without prototypes: what it is passed needs no conversion.
-        self._plain_submit: Callable[..., int] = machine.library["plh_submit"]
+        # A function object without parameters: what it is passed needs no conversion.
+        submit = machine.library["plh_request_submit"]
+        submit.restype = c_int64
+        self._plain_submit: Callable[[Any], int] = submit
         self._submit = self._plain_submit
         machine.callers.add(self)
 
@@ -139,14 +135,13 @@ class Caller:
         slot.busy = True
         try:
             try:
-                _packers[len(args)](slot.args, 0, *args)
+                _packers[len(args)](slot.request, _NR, nr, *args)
             except (struct.error, IndexError):
                 keep = convert(args)
-                _pack(slot.args, 0, *keep.words)
-            status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
-            if status:
-                self._wait(slot, status, nr, deadline_ns)
-            result = slot.result.value
+                _pack(slot.request, _NR, nr, *keep.words)
+            result: int = self._submit(slot.at)
+            if result == _UNFINISHED:
+                result = self._wait(slot, nr, deadline_ns)
         finally:
             slot.busy = False
         if result >= 0 or result < -_MAX_ERRNO:
@@ -155,7 +150,9 @@ class Caller:
             self._raise_if_ended(slot)
         raise OSError(-result, os.strerror(-result))
 
-    def call(self, nr: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> int:
+    def call(
+        self, nr: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0, f: int = 0
+    ) -> int:
         """Make a system call with plain numbers; return the result or -errno.
 
         The caller keeps alive what the addresses point at.
@@ -165,47 +162,29 @@ class Caller:
             slot = self._nest(slot)
         slot.busy = True
         try:
-            _pack(slot.args, 0, a, b, c, d, e, 0)
-            status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
-            if status:
-                self._wait(slot, status, nr, None)
-            result = slot.result.value
+            _pack(slot.request, _NR, nr, a, b, c, d, e, f)
+            result: int = self._submit(slot.at)
+            if result == _UNFINISHED:
+                result = self._wait(slot, nr, None)
         finally:
             slot.busy = False
         if result == _ESRCH:
             self._raise_if_ended(slot)
         return result
 
-    def call6(self, nr: int, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
-        """Make a system call with six numbers; see call()."""
-        slot = self._slots.get(id(getcurrent())) or self._enter()
-        if slot.busy:
-            slot = self._nest(slot)
-        slot.busy = True
-        try:
-            _pack(slot.args, 0, a, b, c, d, e, f)
-            status = self._submit(slot.kernel_at, slot.task_at, nr, slot.args_at, slot.result_at)
-            if status:
-                self._wait(slot, status, nr, None)
-            result = slot.result.value
-        finally:
-            slot.busy = False
-        if result == _ESRCH:
-            self._raise_if_ended(slot)
-        return result
-
-    def _wait(self, slot: Slot, status: int, nr: int, deadline_ns: int | None) -> None:
-        """The call did not end at once."""
+    def _wait(self, slot: Slot, nr: int, deadline_ns: int | None) -> int:
+        """The call did not end at once: return its result."""
         machine = self._machine
+        status: int = slot.request.status
         if status != _abi.PLH_PENDING:
             self._raise_if_ended(slot)
             machine.fail(status)
-        slot.result.value = _EINTR  # unless the call says otherwise
         try:
-            machine.world.hub.wait_call(machine, slot.task, slot.result, deadline_ns)
+            return machine.world.hub.wait_call(slot, deadline_ns)
         except BaseException:
-            if nr in _MAKES_DESCRIPTOR and slot.result.value >= 0 and machine.handle:
-                self.call(NUMBERS["close"], slot.result.value)
+            result, slot.interrupted = slot.interrupted, _EINTR
+            if nr in _MAKES_DESCRIPTOR and result >= 0 and machine.handle:
+                self.call(NUMBERS["close"], result)
             raise
 
     def _raise_if_ended(self, slot: Slot) -> None:
@@ -245,13 +224,13 @@ class Caller:
             self._leftovers.append(fd)
             self._submit = self._submit_with_chores
 
-    def _submit_with_chores(self, *args: Any) -> int:
+    def _submit_with_chores(self, at: Any) -> int:
         self._submit = self._plain_submit
         leftovers, self._leftovers = self._leftovers, []
         for fd in leftovers:
             self.close_collected(fd)
         self._machine.world.raise_callback_error()
-        return self._plain_submit(*args)
+        return self._plain_submit(at)
 
     # --- Linux threads ---
 
@@ -269,14 +248,14 @@ class Caller:
         key = id(current)
         slots, orphans = self._slots, self._orphans
         if key in slots:  # a call from within this one, see Slot.nested, was first
-            orphans.append(Slot(machine.open_handle, task, None))
+            orphans.append(Slot(machine, task, None))
             return slots[key]
 
         def gone(_reference: Any) -> None:
             if slot := slots.pop(key, None):
                 orphans.append(slot)
 
-        slot = Slot(machine.open_handle, task, weakref.ref(current, gone))
+        slot = Slot(machine, task, weakref.ref(current, gone))
         slots[key] = slot
         if isinstance(current, ProgramGreenlet):
 
@@ -292,7 +271,7 @@ class Caller:
         while slot.busy:
             if slot.nested is None:
                 task = create_task(self._machine, self._leader, _THREAD_FLAGS)
-                slot.nested = Slot(self._machine.open_handle, task, None)
+                slot.nested = Slot(self._machine, task, None)
             slot = slot.nested
         return slot
 

@@ -124,7 +124,7 @@ class Counters(Mapping[str, int]):
 def _interfaces(process: Process) -> dict[str, int]:
     """Statistics of every interface, as "eth0.rx_packets"."""
     found: dict[str, int] = {}
-    with DumpSocket(process.call6, socket.NETLINK_ROUTE) as channel:
+    with DumpSocket(process.call, socket.NETLINK_ROUTE) as channel:
         messages = channel.dump(RTM_GETLINK, bytes(_IFINFO_BYTES))
     for message in messages:
         fields = attributes(message, _IFINFO_BYTES)

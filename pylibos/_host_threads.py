@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from greenlet import GreenletExit
 
 from pylibos._host_context import Dispatcher, Patches, Target, Variants, current_process
-from pylibos._hub import Waiter
 from pylibos._program_locks import ProgramLock, ProgramRLock
+from pylibos._turns import Waiter
 
 if TYPE_CHECKING:
     from pylibos._process import Process

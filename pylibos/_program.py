@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from greenlet import GreenletExit, greenlet
 
 if TYPE_CHECKING:
-    from pylibos._hub import Hub, Waiter
+    from pylibos._hub import Hub
+    from pylibos._turns import Waiter
 
 T = TypeVar("T")
 

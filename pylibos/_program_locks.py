@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from greenlet import getcurrent
 
 from pylibos._errors import ThreadError
-from pylibos._hub import Waiter
+from pylibos._turns import Waiter
 
 if TYPE_CHECKING:
     from pylibos._world import World

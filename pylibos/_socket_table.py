@@ -96,7 +96,7 @@ def read_sockets(
         if name not in PROTOCOLS:
             raise ValueError(f"There is no protocol {name!r}; known are {', '.join(PROTOCOLS)}.")
     table = SocketTable()
-    with DumpSocket(process.call6, NETLINK_SOCK_DIAG) as channel:
+    with DumpSocket(process.call, NETLINK_SOCK_DIAG) as channel:
         for protocol in protocols or PROTOCOLS:
             table += dump_protocol(channel, protocol)
     if processes:

@@ -70,22 +70,27 @@ class Transfer:
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Send; return how many bytes were taken."""
-        address, size, keep = _source(data)
+        if type(data) is bytes:
+            address, size, keep = bytes_address(data), len(data), data
+        else:
+            address, size, keep = _source(data)
         flags = c_int(flags)
-        call, fd = self._process.call6, self._fd
-        result = call(_SENDTO, fd, address, size, flags, 0, 0)
+        result = self._process.call(_SENDTO, self._fd, address, size, flags)
         if result < 0:
-            result = self._attempt(
-                self.WRITE, _after(result, lambda: call(_SENDTO, fd, address, size, flags, 0, 0))
-            )
+            result = self._again(self.WRITE, result, _SENDTO, address, size, flags)
         del keep
         return result
+
+    def _again(self, events: int, result: int, nr: int, address: int, size: int, flags: int) -> int:
+        """Go on with a sendto() or recvfrom() without a name that has had a negative result."""
+        call, fd = self._process.call, self._fd
+        return self._attempt(events, _after(result, lambda: call(nr, fd, address, size, flags)))
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send all of the data; the timeout holds for the whole."""
         address, size, keep = _source(data)
         flags = c_int(flags)
-        call = self._process.call6
+        call = self._process.call
         deadline_ns = self._deadline()
         done = 0
 
@@ -107,7 +112,7 @@ class Transfer:
         flags = c_int(args[0]) if len(args) == 2 else 0
         address, size, keep = _source(data)
         name = pack_address(self._process, self._family, args[-1], "sendto")
-        call, fd, at = self._process.call6, self._fd, bytes_address(name)
+        call, fd, at = self._process.call, self._fd, bytes_address(name)
         result = self._attempt(
             self.WRITE, lambda: call(_SENDTO, fd, address, size, flags, at, len(name))
         )
@@ -156,8 +161,12 @@ class Transfer:
             raise ValueError("negative buffersize in recv")
         if bufsize == 0:
             return b""
-        data: bytes = new_bytes(None, bufsize)
-        size = self._receive(bytes_address(data), bufsize, flags)
+        data = new_bytes(bufsize)
+        address = bytes_address(data)
+        flags = c_int(flags)
+        size = self._process.call(_RECVFROM, self._fd, address, bufsize, flags)
+        if size < 0:
+            size = self._again(self.READ, size, _RECVFROM, address, bufsize, flags)
         return data if size == bufsize else data[:size]
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
@@ -175,19 +184,16 @@ class Transfer:
 
     def _receive(self, address: int, size: int, flags: int) -> int:
         flags = c_int(flags)
-        call, fd = self._process.call6, self._fd
-        result = call(_RECVFROM, fd, address, size, flags, 0, 0)
-        if result >= 0:
-            return result
-        return self._attempt(
-            self.READ, _after(result, lambda: call(_RECVFROM, fd, address, size, flags, 0, 0))
-        )
+        result = self._process.call(_RECVFROM, self._fd, address, size, flags)
+        if result < 0:
+            result = self._again(self.READ, result, _RECVFROM, address, size, flags)
+        return result
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         """Receive up to bufsize bytes; return them and the sender's address."""
         if bufsize < 0:
             raise ValueError("negative buffersize in recvfrom")
-        data: bytes = new_bytes(None, bufsize)
+        data = new_bytes(bufsize) if bufsize else b""
         size, name = self._receive_from(bytes_address(data), bufsize, flags)
         return data if size == bufsize else data[:size], name
 
@@ -207,7 +213,7 @@ class Transfer:
         flags = c_int(flags)
         name = create_string_buffer(_NAME_BYTES)
         name_size = c_uint32(_NAME_BYTES)
-        call, fd = self._process.call6, self._fd
+        call, fd = self._process.call, self._fd
         at, size_at = addressof(name), addressof(name_size)
 
         def receive() -> int:

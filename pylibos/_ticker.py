@@ -40,23 +40,27 @@ class Ticker(Protocol):
 
 
 class Tickers:
-    """All tickers of a world, in the order in which they were added."""
+    """The tickers of a world.
+
+    Attributes:
+        all: in the order in which they were added.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._tickers: list[Ticker] = []
+        self.all: list[Ticker] = []
 
     def __bool__(self) -> bool:
-        return bool(self._tickers)
+        return bool(self.all)
 
     def add(self, ticker: Ticker) -> None:
         """Let it look from now on."""
-        self._tickers.append(ticker)
+        self.all.append(ticker)
 
     def remove(self, ticker: Ticker) -> None:
         """Leave it out from now on; doing so twice is fine."""
-        if ticker in self._tickers:
-            self._tickers.remove(ticker)
+        if ticker in self.all:
+            self.all.remove(ticker)
 
     def before(self, until_ns: int) -> int:
         """Where a world that may run until until_ns must stop at the latest."""
@@ -67,7 +71,7 @@ class Tickers:
             quiet_ns = min(until_ns, world._library.plh_world_next_ns(world.open_handle))
         if quiet_ns == NEVER:
             return until_ns  # nothing will ever happen, so a deadlock must show as one
-        stops = [ticker.before(now_ns, quiet_ns) for ticker in list(self._tickers)]
+        stops = [ticker.before(now_ns, quiet_ns) for ticker in list(self.all)]
         return min([until_ns, *stops])
 
     def after(self, *, idle: bool) -> None:
@@ -79,14 +83,14 @@ class Tickers:
         """
         world = self._world
         now_ns = world.now_ns
-        for ticker in self._tickers:
+        for ticker in self.all:
             ticker.passed(now_ns)
-        looks = [idle and ticker.look(now_ns) for ticker in list(self._tickers)]
+        looks = [idle and ticker.look(now_ns) for ticker in list(self.all)]
         if any(looks):
             # The kernels that were asked become idle again, as they were.
             world._library.plh_world_run(world.open_handle, now_ns, 0, 1)
 
     def close(self) -> None:
         """Close all of them."""
-        for ticker in list(self._tickers):
+        for ticker in list(self.all):
             ticker.close()

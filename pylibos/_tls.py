@@ -167,7 +167,7 @@ class Channel:
 
     def _send(self, data: bytes, deadline_ns: int | None) -> int:
         sock = self._owner()
-        call, fd = sock._process.call6, sock._fd
+        call, fd = sock._process.call, sock._fd
         send = functools.partial(call, _SENDTO, fd, bytes_address(data), len(data), 0, 0, 0)
         try:
             return sock._attempt(Transfer.WRITE, send, deadline_ns)
@@ -178,8 +178,8 @@ class Channel:
 
     def _receive(self, size: int, deadline_ns: int | None) -> bytes:
         sock = self._owner()
-        data: bytes = new_bytes(None, size)
-        call, fd = sock._process.call6, sock._fd
+        data = new_bytes(size)
+        call, fd = sock._process.call, sock._fd
         receive = functools.partial(call, _RECVFROM, fd, bytes_address(data), size, 0, 0, 0)
         try:
             got = sock._attempt(Transfer.READ, receive, deadline_ns)

@@ -14,10 +14,10 @@ import trio
 from greenlet import GreenletExit
 
 from pylibos._errors import KernelHalted, PylibosError
-from pylibos._hub import Waiter
 from pylibos._process import Process
 from pylibos._program import Program
 from pylibos._select import Epoll
+from pylibos._turns import Waiter
 from pylibos._world import World
 
 READ, WRITE = 0, 1

@@ -16,10 +16,11 @@ from pylibos._asyncio import is_async
 from pylibos._callbacks import Callbacks, callback_type
 from pylibos._errors import PylibosError
 from pylibos._host_time import WorldClock
-from pylibos._hub import SLICE_NS, Hub
+from pylibos._hub import Hub
 from pylibos._library import host, last_error
 from pylibos._program import Program
 from pylibos._progress import progress_bar
+from pylibos._turns import SLICE_NS
 
 if TYPE_CHECKING:
     from pylibos._capture import Capture

@@ -75,6 +75,8 @@ def number(text: str) -> str:
     text = text.strip()
     if text in ("UINT64_MAX", "(~(uint64_t)0)"):
         return "0xFFFFFFFFFFFFFFFF"
+    if text == "INT64_MIN":
+        return "-0x8000000000000000"
     match = re.fullmatch(r"(0x[0-9a-fA-F]+|\d+)[uUlL]*", text)
     if not match:
         raise HeaderError(f"{text!r} is no plain number")
