@@ -317,7 +317,8 @@ def words(ctype: str) -> list[str]:
 
 def probe(mirror: Mirror) -> str:
     """Return a C program that prints ``struct member offset size`` lines."""
-    lines = ["#include <stdio.h>", "#include <stddef.h>", '#include "pylibos_host.h"', ""]
+    lines = ["#include <stdio.h>", "#include <stddef.h>"]
+    lines += [f'#include "{Path(header).name}"' for header in HEADERS] + [""]
     lines += ["int main(void)", "{"]
     for name, fields in mirror.structs.items():
         lines.append(f'\tprintf("{name} - 0 %zu\\n", sizeof(struct {name}));')

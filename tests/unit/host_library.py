@@ -49,7 +49,7 @@ def compile_shared(name: str, sources: list[Path], *flags: str) -> Path:
 def host() -> Any:
     """libpylibos_host.so with the prototypes of its header."""
     library = ctypes.CDLL(
-        str(compile_shared("libhost.so", sorted((TOP / "host").glob("*.c")), "-lpthread"))
+        str(compile_shared("libhost.so", sorted((TOP / "host").rglob("*.c")), "-lpthread"))
     )
     for name, (result, parameters) in _abi.PROTOTYPES.items():
         function = getattr(library, name)
