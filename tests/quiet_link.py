@@ -14,8 +14,8 @@ import pylibos
 
 SEED = 7
 PORT = 9
-# Receive buffers of a device, as netdev_config() asks for them.
-RING_ENTRIES = 128
+# Receive buffers that a device begins with.
+RING_BUFFERS = 64
 # Ethernet, IPv4 and UDP.
 HEADERS = 42
 # Datagrams that fit a socket's receive buffer.

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from pcapng import APPLICATION, read
-from quiet_link import PORT, RING_ENTRIES, quiet_pair
+from quiet_link import PORT, RING_BUFFERS, quiet_pair
 
 import pylibos
 
@@ -193,7 +193,7 @@ def test_frames_for_an_interface_without_buffers_are_commented(boot, tmp_path, d
             pair.a.world.run_for(10**9)
         rx_full = pair.link.stats(0).rx_full
     dropped = read(tmp_path / "link").commented("dropped: no receive buffer")
-    assert len(dropped) == rx_full == 300 - RING_ENTRIES
+    assert len(dropped) == rx_full == 300 - RING_BUFFERS
     # With a delay it is known only at the other end.
     assert {(p.interface, p.inbound, p.time_ns) for p in dropped} == (
         {(1, True, start + 10 * MS)} if delay_ms else {(0, False, start)}

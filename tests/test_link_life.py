@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from pcapng import read
-from quiet_link import RING_ENTRIES, quiet_pair
+from quiet_link import RING_BUFFERS, quiet_pair
 
 import pylibos
 
@@ -145,11 +145,11 @@ def test_interface_that_is_down_takes_what_its_ring_holds(quiet):
     quiet.send(300)
     assert quiet.received() == []
     after = quiet.link.stats(0)
-    assert after.frames - before.frames == RING_ENTRIES
-    assert after.rx_full - before.rx_full == 300 - RING_ENTRIES
+    assert after.frames - before.frames == RING_BUFFERS
+    assert after.rx_full - before.rx_full == 300 - RING_BUFFERS
     # What lies in the ring is taken when the interface comes up, as with a real card.
     quiet.link.ends[1].device.up()
-    assert quiet.received() == list(range(RING_ENTRIES))
+    assert quiet.received() == list(range(RING_BUFFERS))
 
 
 def test_delay_holds_for_frames_that_are_sent_later(quiet):

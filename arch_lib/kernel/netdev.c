@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The network driver: registration, transmit, NAPI. */
+/* The network driver: registration, NAPI, what the host tells. */
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/log2.h>
@@ -10,115 +10,12 @@
 
 static LIST_HEAD(ports); /* under rtnl */
 
-/* A frame with all its pieces. */
-#define LL_TX_ROOM (MAX_SKB_FRAGS + 1)
-
-static u32 tx_free(struct ll_queue *q)
-{
-	return q->tx->entries - (q->tx->head - q->tx_clean);
-}
-
-/* Free what the host has taken; softirqs are off, as NAPI's caches want it. */
-static void tx_clean(struct ll_queue *q)
-{
-	struct netdev_queue *txq = netdev_get_tx_queue(q->port->dev, q->index);
-	u32 tail = virt_load_acquire(&q->tx->tail);
-
-	if (tail - q->tx_clean > q->tx->head - q->tx_clean) {
-		if (net_ratelimit())
-			netdev_err(q->port->dev, "host moved the transmit ring's tail past its "
-						 "head\n");
-		return;
-	}
-	for (; q->tx_clean != tail; q->tx_clean++) {
-		struct sk_buff *skb = (void *)ll_ring_desc(q->tx, q->tx_clean)->cookie;
-
-		if (skb)
-			napi_consume_skb(skb, 1);
-	}
-	q->tx->notify = 0;
-	if (netif_tx_queue_stopped(txq) && tx_free(q) >= LL_TX_ROOM)
-		netif_tx_wake_queue(txq);
-}
-
-static void set_metadata(struct ll_desc *desc, struct sk_buff *skb)
-{
-	const struct skb_shared_info *info = skb_shinfo(skb);
-
-	desc->csum_flags = 0;
-	desc->gso_type = LL_GSO_NONE;
-	desc->hdr_len = desc->gso_size = desc->csum_start = desc->csum_offset = 0;
-	if (skb->ip_summed == CHECKSUM_PARTIAL) {
-		desc->csum_flags = LL_CSUM_NEEDED;
-		desc->csum_start = skb_checksum_start_offset(skb);
-		desc->csum_offset = skb->csum_offset;
-	} else if (skb->ip_summed == CHECKSUM_UNNECESSARY) {
-		desc->csum_flags = LL_CSUM_VALID;
-	}
-	if (!skb_is_gso(skb))
-		return;
-	desc->gso_size = info->gso_size;
-	desc->hdr_len = skb_headlen(skb);
-	if (info->gso_type & SKB_GSO_TCPV4)
-		desc->gso_type = LL_GSO_TCPV4;
-	else if (info->gso_type & SKB_GSO_TCPV6)
-		desc->gso_type = LL_GSO_TCPV6;
-	else if (info->gso_type & SKB_GSO_UDP_L4)
-		desc->gso_type = LL_GSO_UDP_L4;
-	if (info->gso_type & SKB_GSO_TCP_ECN)
-		desc->gso_type |= LL_GSO_ECN;
-}
-
-static netdev_tx_t start_xmit(struct sk_buff *skb, struct net_device *dev)
-{
-	struct ll_port *port = netdev_priv(dev);
-	struct ll_queue *q = &port->queue[skb_get_queue_mapping(skb)];
-	struct netdev_queue *txq = netdev_get_tx_queue(dev, q->index);
-	unsigned int i, frags = skb_shinfo(skb)->nr_frags, bytes = skb->len;
-	u32 at = q->tx->head;
-	struct ll_desc *desc;
-
-	tx_clean(q);
-	desc = ll_ring_desc(q->tx, at++);
-	set_metadata(desc, skb);
-	desc->addr = (unsigned long)skb->data;
-	desc->len = skb_headlen(skb);
-	for (i = 0; i < frags; i++) {
-		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
-
-		desc->flags = LL_DESC_NEXT;
-		desc->cookie = 0;
-		desc = ll_ring_desc(q->tx, at++);
-		desc->addr = (unsigned long)skb_frag_address(frag);
-		desc->len = skb_frag_size(frag);
-	}
-	desc->flags = 0;
-	desc->cookie = (unsigned long)skb;
-	skb_tx_timestamp(skb);
-	dev_sw_netstats_tx_add(dev, 1, bytes);
-	/*
-	 * TCP sends a segment again only when it has the clone of it back.  All else can
-	 * lie here until the ring is used next, so its socket must not be made to wait.
-	 */
-	if (skb->fclone == SKB_FCLONE_CLONE)
-		q->tx->notify = 1;
-	else
-		skb_orphan(skb);
-	virt_store_release(&q->tx->head, at);
-	if (tx_free(q) < LL_TX_ROOM) {
-		netif_tx_stop_queue(txq);
-		q->tx->notify = 1;
-	}
-	ll_port_kick_host(port);
-	return NETDEV_TX_OK;
-}
-
 static int poll(struct napi_struct *napi, int budget)
 {
 	struct ll_queue *q = container_of(napi, struct ll_queue, napi);
 	int done;
 
-	tx_clean(q);
+	ll_tx_clean(q);
 	done = ll_rx_poll(q, budget);
 	if (done < budget)
 		napi_complete_done(napi, done);
@@ -195,24 +92,37 @@ static int port_stop(struct net_device *dev)
 	return 0;
 }
 
+/* The queues count; what was refused is in the core's own counters. */
+static void get_stats(struct net_device *dev, struct rtnl_link_stats64 *stats)
+{
+	struct ll_port *port = netdev_priv(dev);
+	unsigned int i;
+
+	netdev_stats_to_stats64(stats, &dev->stats);
+	for (i = 0; i < port->queues; i++) {
+		const struct ll_queue_stats *queue = &port->queue[i].stats;
+
+		stats->rx_packets += queue->rx_frames;
+		stats->rx_bytes += queue->rx_bytes;
+		stats->rx_dropped += queue->rx_no_memory;
+		stats->rx_errors += queue->rx_bad;
+		stats->rx_length_errors += queue->rx_bad;
+		stats->tx_packets += queue->tx_frames;
+		stats->tx_bytes += queue->tx_bytes;
+	}
+}
+
 static const struct net_device_ops port_ops = {
 	.ndo_open = port_open,
 	.ndo_stop = port_stop,
-	.ndo_start_xmit = start_xmit,
+	.ndo_start_xmit = ll_start_xmit,
+	.ndo_get_stats64 = get_stats,
 	.ndo_set_mac_address = eth_mac_addr,
 	.ndo_validate_addr = eth_validate_addr,
-};
-
-static void get_drvinfo(struct net_device *dev, struct ethtool_drvinfo *info)
-{
-	strscpy(info->driver, "liblinux", sizeof(info->driver));
-	strscpy(info->bus_info, "host", sizeof(info->bus_info));
-}
-
-static const struct ethtool_ops port_ethtool_ops = {
-	.get_drvinfo = get_drvinfo,
-	.get_link = ethtool_op_get_link,
-	.get_ts_info = ethtool_op_get_ts_info,
+#ifdef CONFIG_BPF_SYSCALL
+	.ndo_bpf = ll_xdp_bpf,
+	.ndo_xdp_xmit = ll_xdp_xmit,
+#endif
 };
 
 static struct ll_ring *ring_alloc(unsigned int entries)
@@ -265,8 +175,7 @@ static void port_free(struct ll_port *port)
 		struct ll_queue *q = &port->queue[i];
 
 		if (q->tx)
-			for (; q->tx_clean != q->tx->head; q->tx_clean++)
-				kfree_skb((void *)ll_ring_desc(q->tx, q->tx_clean)->cookie);
+			ll_tx_close(q);
 		if (q->rx)
 			ll_rx_close(q);
 		ring_free(q->tx);
@@ -291,6 +200,9 @@ static void set_features(struct net_device *dev, u32 features)
 	dev->features = f;
 	dev->hw_features = f & ~NETIF_F_HIGHDMA;
 	dev->vlan_features = f;
+	if (LL_XDP)
+		dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT |
+				    NETDEV_XDP_ACT_NDO_XMIT;
 }
 
 long ll_netdev_add(struct ll_netdev_config __user *user)
@@ -318,6 +230,8 @@ long ll_netdev_add(struct ll_netdev_config __user *user)
 	port = netdev_priv(dev);
 	port->dev = dev;
 	port->queues = config.queues;
+	port->speed_mbit = SPEED_10000;
+	port->duplex = DUPLEX_FULL;
 	port->shared = kzalloc(sizeof(*port->shared), GFP_KERNEL);
 	if (!port->shared)
 		goto fail;
@@ -336,8 +250,7 @@ long ll_netdev_add(struct ll_netdev_config __user *user)
 	}
 
 	dev->netdev_ops = &port_ops;
-	dev->ethtool_ops = &port_ethtool_ops;
-	dev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
+	dev->ethtool_ops = &ll_ethtool_ops;
 	dev->min_mtu = ETH_MIN_MTU;
 	dev->max_mtu = ETH_MAX_MTU;
 	dev->mtu = config.mtu;
@@ -386,5 +299,10 @@ long ll_netdev_del(struct ll_netdev *shared)
 	if (!found)
 		return -ENODEV;
 	port_free(found);
+	if (list_empty(&ports)) {
+		local_bh_disable();
+		ll_skb_stash_drain();
+		local_bh_enable();
+	}
 	return 0;
 }

@@ -4,7 +4,9 @@
  * copied into an skb and its page stays; of a larger one the pages become fragments,
  * which return to the queue's page pool.
  */
+#include <linux/bpf.h>
 #include <linux/etherdevice.h>
+#include <linux/filter.h>
 #include <linux/if_vlan.h>
 #include <linux/skbuff.h>
 #include <linux/tcp.h>
@@ -15,10 +17,10 @@
 #include "netdev.h"
 
 /*
- * Frames up to this are copied whole.  With it an skb's head is still one of those
- * from the kernel's cache of small heads; a larger one would be cut from a page.
+ * Buffers that a ring begins with; a device that needs no more spares the memory of
+ * the others.  It is what a page pool gets from the page allocator at once.
  */
-#define LL_RX_COPY 128
+#define LL_RX_FIRST 64u
 
 /* Pass on what GRO has looked at and let go, so that later frames stay behind it. */
 static void pass_normal(struct napi_struct *napi)
@@ -30,7 +32,7 @@ static void pass_normal(struct napi_struct *napi)
 #endif
 }
 
-static void post(struct ll_queue *q, struct page *page)
+static inline void post(struct ll_queue *q, struct page *page)
 {
 	struct ll_desc *desc = ll_ring_desc(q->rx, q->rx->head);
 
@@ -45,7 +47,7 @@ static void refill(struct ll_queue *q)
 {
 	bool starved = q->rx->head == READ_ONCE(q->rx->tail);
 
-	while (q->rx->head - q->rx_taken < q->rx->entries) {
+	while (q->rx->head - q->rx_taken < q->rx_posted) {
 		struct page *page = page_pool_dev_alloc_pages(q->pages);
 
 		if (!page)
@@ -72,6 +74,13 @@ int ll_rx_open(struct ll_queue *q)
 			q->pages = NULL;
 			return err;
 		}
+		q->rx_posted = min(q->rx->entries, LL_RX_FIRST);
+	}
+	if (LL_XDP && q->port->xdp) {
+		int err = ll_xdp_open(q);
+
+		if (err)
+			return err;
 	}
 	refill(q);
 	return q->rx->head == q->rx_taken ? -ENOMEM : 0;
@@ -87,6 +96,8 @@ void ll_rx_close(struct ll_queue *q)
 
 		page_pool_put_full_page(q->pages, (struct page *)desc->cookie, false);
 	}
+	if (LL_XDP)
+		ll_xdp_close(q);
 	page_pool_destroy(q->pages);
 	q->pages = NULL;
 }
@@ -121,23 +132,10 @@ static bool set_metadata(struct sk_buff *skb, const struct ll_desc *desc)
 }
 
 /* Give descriptors back as they are: their pages are posted again. */
-static void recycle(struct ll_queue *q, u32 pieces)
+void ll_rx_recycle(struct ll_queue *q, u32 pieces)
 {
 	for (; pieces; pieces--, q->rx_taken++)
 		post(q, (struct page *)ll_ring_desc(q->rx, q->rx_taken)->cookie);
-}
-
-/* napi_alloc_skb() of some releases would take a quarter of a page. */
-static struct sk_buff *small_skb(struct ll_queue *q)
-{
-	struct sk_buff *skb = __alloc_skb(NET_SKB_PAD + LL_RX_COPY, GFP_ATOMIC | __GFP_NOWARN,
-					  SKB_ALLOC_RX | SKB_ALLOC_NAPI, NUMA_NO_NODE);
-
-	if (likely(skb)) {
-		skb_reserve(skb, NET_SKB_PAD);
-		skb->dev = q->port->dev;
-	}
-	return skb;
 }
 
 /* A small frame is copied whole, which is cheaper than to give its buffer away. */
@@ -145,10 +143,12 @@ static struct sk_buff *take_small(struct ll_queue *q, u32 bytes)
 {
 	struct ll_desc *desc = ll_ring_desc(q->rx, q->rx_taken);
 	const u8 *frame = (const u8 *)(unsigned long)desc->addr;
-	struct sk_buff *skb = small_skb(q);
+	struct sk_buff *skb = ll_skb_small(LL_RX_COPY);
 
 	if (likely(skb)) {
 		u8 *data = __skb_put(skb, bytes);
+
+		skb->dev = q->port->dev;
 
 		/* Sizes that the compiler knows; there is room behind the frame on both sides. */
 		memcpy(data, frame, LL_RX_COPY / 2);
@@ -159,7 +159,7 @@ static struct sk_buff *take_small(struct ll_queue *q, u32 bytes)
 			skb = NULL;
 		}
 	}
-	recycle(q, 1);
+	ll_rx_recycle(q, 1);
 	return skb;
 }
 
@@ -194,14 +194,14 @@ static struct sk_buff *take_large(struct ll_queue *q, u32 pieces)
 	if (likely(head <= min_t(u32, first->len, GRO_MAX_HEAD)))
 		skb = napi_get_frags(&q->napi);
 	if (unlikely(!skb)) {
-		recycle(q, pieces);
+		ll_rx_recycle(q, pieces);
 		return NULL;
 	}
 	if (head)
 		skb_put_data(skb, (void *)(unsigned long)first->addr, head);
 	if (unlikely(!set_metadata(skb, first))) {
 		napi_free_frags(&q->napi);
-		recycle(q, pieces);
+		ll_rx_recycle(q, pieces);
 		return NULL;
 	}
 	skb_mark_for_recycle(skb);
@@ -273,30 +273,69 @@ static void pass_plain(struct list_head *plain)
 	INIT_LIST_HEAD(plain);
 }
 
-static void count_received(struct net_device *dev, u64 frames, u64 bytes)
+/* As an skb, for a program of XDP; NULL if it took the frame. */
+static struct sk_buff *show_skb(struct bpf_prog *prog, struct sk_buff *skb)
 {
-	struct pcpu_sw_netstats *stats = this_cpu_ptr(dev->tstats);
+	if (unlikely(!pskb_may_pull(skb, ETH_HLEN))) {
+		kfree_skb(skb);
+		return NULL;
+	}
+	skb->protocol = eth_type_trans(skb, skb->dev);
+	return do_xdp_generic(prog, &skb) == XDP_PASS ? skb : NULL;
+}
 
-	u64_stats_update_begin(&stats->syncp);
-	u64_stats_add(&stats->rx_bytes, bytes);
-	u64_stats_add(&stats->rx_packets, frames);
-	u64_stats_update_end(&stats->syncp);
+/* Show the frame at rx_taken to a program and pass on what that lets through. */
+static void receive_by_xdp(struct ll_queue *q, struct bpf_prog *prog, u32 pieces, u32 bytes)
+{
+	struct sk_buff *skb;
+
+	if (pieces == 1 && ll_xdp_is_native(ll_ring_desc(q->rx, q->rx_taken), bytes)) {
+		skb = ll_xdp_run(q, prog, bytes);
+		if (skb)
+			skb->protocol = eth_type_trans(skb, skb->dev);
+	} else {
+		if (bytes > LL_RX_COPY || pieces > 1) {
+			skb = take_large(q, pieces);
+			if (skb) /* it is not GRO's */
+				q->napi.skb = NULL;
+		} else {
+			skb = take_small(q, bytes);
+		}
+		if (skb)
+			skb = show_skb(prog, skb);
+		else
+			q->stats.rx_no_memory++;
+	}
+	if (!skb)
+		return;
+	skb_record_rx_queue(skb, q->index);
+	napi_gro_receive(&q->napi, skb);
+}
+
+/* The host has used up nearly all its buffers: from now on it gets more. */
+static void grow(struct ll_queue *q, u32 tail)
+{
+	if (q->rx->head - tail > q->rx_posted / 4)
+		return;
+	q->stats.rx_ring_low++;
+	q->rx_posted = min(q->rx_posted * 2, q->rx->entries);
 }
 
 int ll_rx_poll(struct ll_queue *q, int budget)
 {
 	struct net_device *dev = q->port->dev;
+	struct bpf_prog *prog = LL_XDP ? READ_ONCE(q->port->xdp) : NULL;
 	u32 tail = virt_load_acquire(&q->rx->tail);
-	u64 frames = 0, total = 0;
 	LIST_HEAD(plain); /* frames that pass GRO by */
 	int done = 0;
 
 	/* A host that counts wrong must not lead us astray. */
-	if (tail - q->rx_taken > q->rx->head - q->rx_taken) {
+	if (unlikely(tail - q->rx_taken > q->rx->head - q->rx_taken)) {
 		if (net_ratelimit())
 			netdev_err(dev, "host moved the receive ring's tail past its head\n");
 		return 0;
 	}
+	grow(q, tail);
 	while (done < budget && q->rx_taken != tail) {
 		u32 bytes, pieces = measure(q, tail, &bytes);
 		struct sk_buff *skb;
@@ -305,20 +344,25 @@ int ll_rx_poll(struct ll_queue *q, int budget)
 		if (!pieces)
 			break;
 		done++;
-		if (!bytes) {
-			DEV_STATS_INC(dev, rx_length_errors);
-			DEV_STATS_INC(dev, rx_errors);
-			recycle(q, pieces);
+		if (unlikely(!bytes)) {
+			q->stats.rx_bad++;
+			ll_rx_recycle(q, pieces);
+			continue;
+		}
+		if (unlikely(prog)) {
+			q->stats.rx_frames++;
+			q->stats.rx_bytes += bytes;
+			receive_by_xdp(q, prog, pieces, bytes);
 			continue;
 		}
 		large = bytes > LL_RX_COPY || pieces > 1;
 		skb = large ? take_large(q, pieces) : take_small(q, bytes);
-		if (!skb) {
-			DEV_STATS_INC(dev, rx_dropped);
+		if (unlikely(!skb)) {
+			q->stats.rx_no_memory++;
 			continue;
 		}
-		frames++;
-		total += bytes;
+		q->stats.rx_frames++;
+		q->stats.rx_bytes += bytes;
 		skb_record_rx_queue(skb, q->index);
 		if (!large) {
 			skb->protocol = eth_type_trans(skb, dev);
@@ -337,8 +381,8 @@ int ll_rx_poll(struct ll_queue *q, int budget)
 			napi_gro_receive(&q->napi, skb);
 	}
 	pass_plain(&plain);
-	if (frames)
-		count_received(dev, frames, total);
+	if (prog)
+		xdp_do_flush();
 	refill(q);
 	return done;
 }

@@ -10,12 +10,13 @@ import struct
 import pylibos
 from pylibos._netlink import RTM_NEWLINK, attribute, request
 
-MAP_CREATE, MAP_LOOKUP_ELEM, PROG_LOAD = 0, 1, 5
-ARRAY = 2
+MAP_CREATE, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, PROG_LOAD = 0, 1, 2, 5
+ARRAY, DEVMAP = 2, 14
 SOCKET_FILTER, XDP = 1, 6
 ABORTED, DROP, PASS, TX = range(4)
 _IFLA_XDP, _XDP_FD, _XDP_FLAGS, _NESTED = 43, 1, 3, 0x8000
-_SKB_MODE = 2
+# XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE
+GENERIC, DRIVER = 2, 4
 
 
 def op(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> bytes:
@@ -105,9 +106,31 @@ def read_array(process: pylibos.Process, map_fd: int) -> int:
     return value.value
 
 
-def attach_xdp(process: pylibos.Process, program_fd: int, device: str = "eth0") -> None:
-    """Attach an XDP program in generic mode; -1 detaches."""
+def make_device_map(process: pylibos.Process, device: str) -> int:
+    """Make a map for redirect() whose entry 0 is a device; return its descriptor."""
+    fd = _bpf(process, MAP_CREATE, struct.pack("=5I", DEVMAP, 4, 4, 1, 0))
+    key, value = ctypes.c_uint32(0), ctypes.c_uint32(process.if_nametoindex(device))
+    addresses = ctypes.addressof(key), ctypes.addressof(value)
+    _bpf(process, MAP_UPDATE_ELEM, struct.pack("=IxxxxQQQ", fd, *addresses, 0))
+    return fd
+
+
+def redirect(map_fd: int) -> bytes:
+    """An XDP program that sends each frame to the device of a map's entry 0."""
+    return b"".join(
+        (
+            op(0x18, 1, src=1, imm=map_fd) + op(0),  # r1 = the map
+            move(2, 0),
+            move(3, ABORTED),  # the verdict if there is no such entry
+            op(0x85, imm=51),  # r0 = bpf_redirect_map(r1, r2, r3)
+            EXIT,
+        )
+    )
+
+
+def attach_xdp(process: pylibos.Process, program_fd: int, mode: int, device: str = "eth0") -> None:
+    """Attach an XDP program, GENERIC or by the DRIVER; -1 detaches."""
     body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, process.if_nametoindex(device), 0, 0)
     inner = attribute(_XDP_FD, struct.pack("=i", program_fd))
-    inner += attribute(_XDP_FLAGS, struct.pack("=I", _SKB_MODE))
+    inner += attribute(_XDP_FLAGS, struct.pack("=I", mode))
     request(process, RTM_NEWLINK, 0, body + attribute(_IFLA_XDP | _NESTED, inner))

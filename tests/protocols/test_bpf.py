@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""BPF: classic and extended socket filters, the verifier, maps, XDP programs."""
+"""BPF: classic and extended socket filters, the verifier, maps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import struct
 
 import bpf
 import pytest
-from topologies import FAMILY, MS, SECOND, chain, ip_of, keep, repeats, round_trip_ns
+from topologies import FAMILY, chain, ip_of, keep, round_trip_ns
 
-DELAY_NS = 5 * MS
 SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_LOCK_FILTER, SO_ATTACH_BPF = 26, 27, 44, 50
 versions = pytest.mark.parametrize("version", [4, 6])
 # A filter of a UDP socket sees the datagram from its UDP header on.
@@ -141,68 +140,3 @@ def test_verifier_refuses(net, code, number):
     with pytest.raises(OSError) as caught:  # noqa: PT011
         bpf.load(node, bpf.SOCKET_FILTER, code)
     assert caught.value.errno == number
-
-
-@versions
-def test_xdp_drops_before_the_stack(net, version):
-    a, b = chain(net, "ab", delay_ms=DELAY_NS / MS)
-    round_trip_ns(net, a, b, ip_of(b, version))
-    array = bpf.make_array(b)
-    bpf.attach_xdp(b, bpf.load(b, bpf.XDP, bpf.counting(array, bpf.DROP)))
-    sock = listener(b, version)
-    before = b.counters()
-    send(a, ip_of(b, version), *[b"x"] * 5)
-    net.run_for(2 * DELAY_NS)
-    assert (b.counters() - before)["UdpInDatagrams" if version == 4 else "Udp6InDatagrams"] == 0
-    assert bpf.read_array(b, array) == 5
-    bpf.attach_xdp(b, -1)
-    send(a, ip_of(b, version), b"again")
-    assert received(sock) == [b"again"]
-
-
-@versions
-def test_xdp_pass_changes_nothing(net, version):
-    a, b = chain(net, "ab", delay_ms=DELAY_NS / MS)
-    array = bpf.make_array(b)
-    bpf.attach_xdp(b, bpf.load(b, bpf.XDP, bpf.counting(array, bpf.PASS)))
-    assert round_trip_ns(net, a, b, ip_of(b, version)) == 2 * DELAY_NS
-    assert bpf.read_array(b, array) >= 2
-
-
-@versions
-def test_xdp_tx_sends_the_frame_back(net, version):
-    a, b = chain(net, "ab", delay_ms=DELAY_NS / MS)
-    round_trip_ns(net, a, b, ip_of(b, version))
-    bpf.attach_xdp(b, bpf.load(b, bpf.XDP, bpf.send_back()))
-    sniffer = keep(a.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)))
-    sniffer.bind(("eth0", 3))
-    start = net.now_ns
-    send(a, ip_of(b, version), b"there and back")
-    seen = {}
-    while len(seen) < 2:
-        frame, address = sniffer.recvfrom(2000)
-        if b"there and back" in frame:
-            seen[address[2]] = (net.now_ns - start, frame)
-    (sent_at, sent), (back_at, back) = seen[4], seen[0]  # PACKET_OUTGOING, PACKET_HOST
-    assert (sent_at, back_at) == (0, 2 * DELAY_NS)
-    assert back[:12] == sent[6:12] + sent[:6]
-    # The checksum may have been left to the device on the way out.
-    assert back[-14:] == sent[-14:] == b"there and back"
-
-
-def test_program_of_another_kind_is_refused(net):
-    a, _ = chain(net, "ab")
-    fd = bpf.load(a, bpf.SOCKET_FILTER, bpf.verdict(0))
-    with pytest.raises(OSError, match="Invalid argument"):
-        bpf.attach_xdp(a, fd)
-
-
-def test_same_seed_gives_the_same_capture(build, tmp_path):
-    def scenario(net, path):
-        a, b = chain(net, "ab", delay_ms=1)
-        bpf.attach_xdp(b, bpf.load(b, bpf.XDP, bpf.send_back()))
-        net.links[0].capture(path)
-        send(a, b.ip6, *[bytes(500)] * 5)
-        net.run_for(SECOND)
-
-    assert repeats(build, tmp_path, scenario)
