@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Real time: the host's monotonic clock.  One thread, the leader, sleeps in
- * epoll on the descriptors of all devices with the next deadline as timeout.
+ * Real time: the host's monotonic clock.  One thread, the leader, waits: it sleeps
+ * in epoll on the descriptors of all devices with the next deadline as timeout, or
+ * polls them, see spin.c.
  */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -13,8 +14,10 @@
 #include "device.h"
 #include "error.h"
 #include "kernel.h"
+#include "spin.h"
 
-#define MAX_EVENTS 64
+#define MAX_EVENTS	64
+#define DEFAULT_SPIN_NS 50000
 
 uint64_t clock_monotonic_ns(void *unused)
 {
@@ -53,6 +56,10 @@ static int watch(struct plh_world *world, int fd, void *tag)
 
 static int real_open(struct plh_world *world)
 {
+	if (world->config.wait_kind == PLH_WAIT_EPOLL)
+		world->config.spin_ns = 0;
+	else if (!world->config.spin_ns)
+		world->config.spin_ns = DEFAULT_SPIN_NS;
 	if (!world->config.realtime_offset_ns)
 		world->config.realtime_offset_ns = realtime_offset_ns();
 	world->timer_ns = LL_NEVER;
@@ -106,11 +113,19 @@ static void serve(struct plh_world *world, const struct epoll_event *events, int
 	}
 }
 
-static void real_poll(struct plh_world *world)
+void real_look_at_descriptors(struct plh_world *world)
 {
 	struct epoll_event events[MAX_EVENTS];
 
 	serve(world, events, epoll_wait(world->epoll_fd, events, MAX_EVENTS, 0));
+}
+
+static void real_poll(struct plh_world *world)
+{
+	if (world->config.wait_kind != PLH_WAIT_EPOLL || world->blind_pollers)
+		spin_look(world);
+	if (world->watched > world->watched_pollers || world->config.wait_kind == PLH_WAIT_EPOLL)
+		real_look_at_descriptors(world);
 }
 
 /* Not later than the timeout says, where the host's kernel can. */
@@ -145,6 +160,8 @@ static int real_pass(struct plh_world *world, struct wait *wait, uint64_t next_n
 
 	if (next_ns > wait->wall_ns)
 		next_ns = wait->wall_ns;
+	if (spin_until_work(world, &next_ns))
+		return PLH_OK;
 	world->leader_sleeps = true;
 	world->leader_until_ns = next_ns;
 	depth = lock_release_all(&world->lock);
@@ -155,7 +172,7 @@ static int real_pass(struct plh_world *world, struct wait *wait, uint64_t next_n
 	if (count < 0)
 		return error == EINTR ? PLH_SIGNAL : PLH_OK;
 	if (removed != world->devices_removed)
-		real_poll(world); /* what was reported may be gone: ask again */
+		real_look_at_descriptors(world); /* what was reported may be gone */
 	else
 		serve(world, events, count);
 	return PLH_OK;

@@ -178,6 +178,8 @@ void device_watch(struct plh_device *device)
 				      EPOLL_CTL_ADD,
 		  device->fd, &event);
 	world->watched += (event.events != 0) - (device->fd_events != 0);
+	if (device->backend->poll)
+		world->watched_pollers += (event.events != 0) - (device->fd_events != 0);
 	device->fd_events = event.events;
 }
 

@@ -18,6 +18,7 @@ struct plh_device {
 	struct plh_kernel *kernel;
 	struct ll_netdev *netdev;
 	struct plh_device *next, **link; /* kernel->devices */
+	struct plh_device *next_poller, **poller_link; /* world->pollers, or NULL */
 	struct ll_netdev_config config;
 	struct plh_device_stats stats;
 	struct capture_point *points; /* of captures; NULL: none */

@@ -37,6 +37,31 @@ static void link_device(struct plh_device *device)
 	*end = device;
 }
 
+static void link_poller(struct plh_device *device)
+{
+	struct plh_world *world = device->kernel->world;
+
+	if (!device->backend->poll)
+		return;
+	device->next_poller = world->pollers;
+	device->poller_link = &world->pollers;
+	if (device->next_poller)
+		device->next_poller->poller_link = &device->next_poller;
+	world->pollers = device;
+	world->blind_pollers += device->fd < 0;
+}
+
+static void unlink_poller(struct plh_device *device)
+{
+	if (!device->poller_link)
+		return;
+	*device->poller_link = device->next_poller;
+	if (device->next_poller)
+		device->next_poller->poller_link = device->poller_link;
+	device->poller_link = NULL;
+	device->kernel->world->blind_pollers -= device->fd < 0;
+}
+
 static bool open_backend(struct plh_device *device, const void *parameters)
 {
 	int error;
@@ -52,7 +77,7 @@ static bool open_backend(struct plh_device *device, const void *parameters)
 
 		device->fd = device->backend->fd(device, &events);
 	}
-	if (device->fd >= 0 && device->kernel->world->epoll_fd < 0) {
+	if ((device->fd >= 0 || device->backend->poll) && device->kernel->world->epoll_fd < 0) {
 		plh_set_error("A %s device needs a world with a real-time clock: nothing outside "
 			      "can follow this one's.",
 			      device->backend->name);
@@ -108,6 +133,7 @@ struct plh_device *plh_device_add(struct plh_kernel *kernel, const struct plh_ba
 		device = NULL;
 	} else {
 		device_watch(device);
+		link_poller(device);
 		/* It may have sent something while it was being added. */
 		device->backend->transmit(device);
 	}
@@ -121,10 +147,13 @@ void device_free(struct plh_device *device)
 	bool forked = world->generation != fork_generation;
 
 	world->devices_removed++;
+	unlink_poller(device);
 	/* The set is shared with the parent: a child must not change it. */
 	if (device->fd_events && !forked)
 		epoll_ctl(world->epoll_fd, EPOLL_CTL_DEL, device->fd, NULL);
 	world->watched -= device->fd_events != 0;
+	if (device->backend->poll)
+		world->watched_pollers -= device->fd_events != 0;
 	device->fd_events = 0;
 	device->fd = -1;
 	if (device->rx_stalled)

@@ -16,6 +16,12 @@
 #define ISA_ELF_MACHINE	   EM_X86_64
 #define ISA_RELOC_RELATIVE R_X86_64_RELATIVE
 
+/* In a loop that waits for memory to change. */
+static inline void isa_relax(void)
+{
+	__builtin_ia32_pause();
+}
+
 static inline uint64_t isa_context_pc(const ucontext_t *context)
 {
 	return (uint64_t)context->uc_mcontext.gregs[REG_RIP];
@@ -41,6 +47,12 @@ static inline void isa_context_set_pc(ucontext_t *context, uint64_t pc)
 #define ISA_NAME	   "aarch64"
 #define ISA_ELF_MACHINE	   EM_AARCH64
 #define ISA_RELOC_RELATIVE R_AARCH64_RELATIVE
+
+/* In a loop that waits for memory to change. */
+static inline void isa_relax(void)
+{
+	__asm__ volatile("isb");
+}
 
 static inline uint64_t isa_context_pc(const ucontext_t *context)
 {

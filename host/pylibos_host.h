@@ -76,9 +76,22 @@ enum plh_clock_kind {
 	PLH_CLOCK_CALLBACK = 2, /* the caller's, through plh_world_config.clock */
 };
 
+/* How a real-time world waits while nothing can run. */
+enum plh_wait_kind {
+	PLH_WAIT_EPOLL = 0, /* sleeps until a descriptor or a deadline wakes it */
+	/*
+	 * Never sleeps: looks at devices and the clock over and over.  Other threads
+	 * get in as they do while kernels run; a signal handler of the caller's ends
+	 * the wait only by plh_world_wake(), since no system call is interrupted.
+	 */
+	PLH_WAIT_BUSY = 1,
+	/* Looks around for spin_ns after the last work, then sleeps. */
+	PLH_WAIT_ADAPTIVE = 2,
+};
+
 struct plh_world_config {
 	uint32_t clock_kind; /* enum plh_clock_kind */
-	uint32_t reserved;
+	uint32_t wait_kind; /* enum plh_wait_kind; only with PLH_CLOCK_REAL */
 	uint64_t start_ns; /* virtual: first value of the clock; 0: one second */
 	uint64_t realtime_offset_ns; /* CLOCK_REALTIME - clock; 0 and virtual:
 				      * kernels start in 2000-01-01; 0 and real: the
@@ -96,6 +109,7 @@ struct plh_world_config {
 	/* PLH_CLOCK_CALLBACK: the world is idle until deadline_ns: wait or jump. */
 	void (*wait)(void *opaque, uint64_t deadline_ns);
 	void *opaque;
+	uint64_t spin_ns; /* of PLH_WAIT_ADAPTIVE; 0: 50 us */
 };
 
 struct plh_world *plh_world_create(const struct plh_world_config *config);
@@ -149,6 +163,17 @@ int plh_world_device_fd(struct plh_world *world);
  * with PLH_SIGNAL (async-signal-safe).
  */
 void plh_world_wake(struct plh_world *world);
+/*
+ * Run a real-time world in this thread until plh_world_serve_stop(); whoever else
+ * waits in it then only sleeps until its own call has ended.  PLH_OK, PLH_FORKED;
+ * PLH_BUSY: another thread serves it; PLH_ERROR: its clock is not the real one.
+ */
+int plh_world_serve(struct plh_world *world);
+/*
+ * End plh_world_serve() in another thread, or the next one that begins.  The world must not
+ * be destroyed before it has come back.
+ */
+void plh_world_serve_stop(struct plh_world *world);
 /*
  * Let each wait end with PLH_SIGNAL after so much wall time, so that an interpreter
  * can look for signals while virtual time runs; 0: never, which is the default.
@@ -314,6 +339,15 @@ struct plh_backend {
 	int (*fd)(struct plh_device *device, short *events);
 	/* May be NULL: bring the device's counters up to date; they are asked for. */
 	void (*count)(struct plh_device *device);
+	/*
+	 * Optional: take in what has arrived, as receive() does, and go on with what
+	 * waits for room.  Called over and over by a world that polls
+	 * (PLH_WAIT_BUSY, PLH_WAIT_ADAPTIVE), so it should look into memory rather than
+	 * make a system call; not while the device waits for receive buffers.  A
+	 * backend that has this and no descriptor is also looked at by a world that
+	 * sleeps, every 100 us.
+	 */
+	void (*poll)(struct plh_device *device);
 };
 
 struct plh_device_stats {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "isa.h"
 
 void wait_add(struct plh_world *world, struct wait *wait)
 {
@@ -30,12 +31,14 @@ void wait_remove(struct plh_world *world, struct wait *wait)
 	*at = wait->next;
 	if (world->leader == wait)
 		world->leader = NULL;
+	if (world->server == wait)
+		world->server = NULL;
 	/*
 	 * Somebody must lead.  Also when we did not: we may be the one who was
 	 * woken to take over, and have found our own call ended.
 	 */
 	if (!world->leader && world->waits)
-		wait_wake(world->waits);
+		wait_wake(world->server ? world->server : world->waits);
 }
 
 void wait_wake(struct wait *wait)
@@ -54,6 +57,19 @@ void wait_wake_kernel(struct plh_world *world, const struct plh_kernel *kernel)
 		world->clock->interrupt(world);
 }
 
+/* Where the leader polls, it may end our call sooner than we could fall asleep. */
+static void spin_on(const struct wait *wait, uint64_t spin_ns)
+{
+	uint64_t until_ns;
+
+	if (!spin_ns)
+		return;
+	until_ns = clock_monotonic_ns(NULL) + spin_ns;
+	while (!__atomic_load_n(&wait->futex, __ATOMIC_ACQUIRE) &&
+	       clock_monotonic_ns(NULL) < until_ns)
+		isa_relax();
+}
+
 int wait_follow(struct plh_world *world, struct wait *wait)
 {
 	uint64_t until_ns = wait->until_ns < wait->wall_ns ? wait->until_ns : wait->wall_ns;
@@ -65,6 +81,7 @@ int wait_follow(struct plh_world *world, struct wait *wait)
 	/* What we started may be due before the leader means to wake up. */
 	world->clock->notify(world);
 	depth = lock_release_all(&world->lock);
+	spin_on(wait, world->config.spin_ns);
 	/* Not a condition variable: those hide EINTR, and with it Ctrl-C. */
 	result = syscall(SYS_futex, &wait->futex, FUTEX_WAIT_BITSET_PRIVATE, 0,
 			 until_ns == LL_NEVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);

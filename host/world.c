@@ -85,6 +85,8 @@ static int wait_status(struct plh_world *world, const struct wait *wait)
 {
 	const struct plh_kernel *kernel = wait->kernel;
 
+	if (wait == world->server && __atomic_load_n(&world->serve_stop, __ATOMIC_RELAXED))
+		return PLH_OK;
 	if (wait->call && call_ended(wait->call))
 		return PLH_OK;
 	if (kernel && kernel->state != PLH_KERNEL_RUNNING)
@@ -93,7 +95,7 @@ static int wait_status(struct plh_world *world, const struct wait *wait)
 		return PLH_OK;
 	if (wait->stop_on_done && world->done)
 		return PLH_OK;
-	return GO_ON;
+	return wait->interrupted ? PLH_SIGNAL : GO_ON;
 }
 
 /* Let a kernel run until it is idle or what we wait for has happened. */
@@ -143,14 +145,35 @@ static bool fire_due(struct plh_world *world)
 	return fired;
 }
 
-static int look_around(struct plh_world *world, const struct wait *wait)
+/* plh_world_wake() was called; one who serves passes it on. */
+static int take_wake(struct plh_world *world, struct wait *wait)
 {
-	if (world->watched)
+	struct wait *other = world->waits;
+
+	if (!__atomic_load_n(&world->wake, __ATOMIC_RELAXED))
+		return GO_ON;
+	if (wait != world->server)
+		return __atomic_exchange_n(&world->wake, 0, __ATOMIC_ACQUIRE) ? PLH_SIGNAL : GO_ON;
+	if (other == wait)
+		other = other->next;
+	/* Nobody else: the next one that will wait finds it. */
+	if (other && __atomic_exchange_n(&world->wake, 0, __ATOMIC_ACQUIRE)) {
+		other->interrupted = true;
+		wait_wake(other);
+	}
+	return GO_ON;
+}
+
+static int look_around(struct plh_world *world, struct wait *wait)
+{
+	int status;
+
+	if (world->watched || world->pollers)
 		world->clock->poll(world);
 	world_breathe(world);
-	if (__atomic_load_n(&world->wake, __ATOMIC_RELAXED) &&
-	    __atomic_exchange_n(&world->wake, 0, __ATOMIC_ACQUIRE))
-		return PLH_SIGNAL;
+	status = take_wake(world, wait);
+	if (status != GO_ON)
+		return status;
 	if (wait->wall_ns != LL_NEVER && clock_monotonic_ns(NULL) >= wait->wall_ns)
 		return wait->wall_status;
 	return GO_ON;
@@ -166,6 +189,8 @@ static int lead(struct plh_world *world, struct wait *wait)
 		status = wait_status(world, wait);
 		if (status != GO_ON)
 			return status;
+		if (world->server && world->server != wait)
+			return GO_ON; /* it leads instead */
 		if (turn % TURNS_PER_LOOK == 0) {
 			status = look_around(world, wait);
 			if (status != GO_ON)
@@ -180,8 +205,9 @@ static int lead(struct plh_world *world, struct wait *wait)
 			continue;
 		if (wait->until_ns != LL_NEVER && world_now(world) >= wait->until_ns)
 			return PLH_OK;
-		if (__atomic_exchange_n(&world->wake, 0, __ATOMIC_ACQUIRE))
-			return PLH_SIGNAL;
+		status = take_wake(world, wait);
+		if (status != GO_ON)
+			return status;
 		status = heap_first_ns(&world->heap) < wait->until_ns ?
 				 world->clock->pass(world, wait, heap_first_ns(&world->heap)) :
 				 world->clock->pass(world, wait, wait->until_ns);
@@ -203,7 +229,9 @@ int world_wait(struct plh_world *world, struct wait *wait)
 		return PLH_BUSY;
 	}
 	world->fast_calls = 0;
-	if (world->slice_ns) {
+	/* Whoever waits now has made calls: that is work. */
+	world->spin_turns = world->turns - 1;
+	if (world->slice_ns && wait != world->server) {
 		uint64_t slice_ns = clock_monotonic_ns(NULL) + world->slice_ns;
 
 		if (slice_ns < wait->wall_ns) {
@@ -216,9 +244,15 @@ int world_wait(struct plh_world *world, struct wait *wait)
 		status = wait_status(world, wait);
 		if (status != GO_ON)
 			break;
-		if (!world->leader) {
+		if (!world->leader && (!world->server || world->server == wait)) {
 			world->leader = wait;
 			status = lead(world, wait);
+			if (status == GO_ON) {
+				world->leader = NULL;
+				wait_wake(world->server);
+			}
+		} else if (world->server && take_wake(world, wait) == PLH_SIGNAL) {
+			status = PLH_SIGNAL;
 		} else if (wait_follow(world, wait) == PLH_SIGNAL) {
 			status = PLH_SIGNAL;
 		} else if (wait->until_ns != LL_NEVER && world_now(world) >= wait->until_ns) {
@@ -234,7 +268,7 @@ int world_wait(struct plh_world *world, struct wait *wait)
 void world_settle(struct plh_world *world)
 {
 	world->fast_calls = 0;
-	if (world->watched)
+	if (world->watched || world->pollers)
 		world->clock->poll(world);
 	/* Not for ever: a kernel that never idles must not keep its caller. */
 	for (uint32_t turn = 0; turn < MAX_SETTLE_TURNS; turn++) {
@@ -262,7 +296,7 @@ void world_after_fast_calls(struct plh_world *world, struct plh_kernel *kernel)
 	kernel->waits--;
 	if (kernel->state != PLH_KERNEL_RUNNING)
 		return;
-	if (!world->watched && !world->runnable &&
+	if (!world->watched && !world->pollers && !world->runnable &&
 	    (!world->unsettled || (world->unsettled == kernel && !kernel->next_queued)) &&
 	    kernel->ready && !machine->work_pending && !machine->submitted && !machine->rx_kicks &&
 	    (next_ns == LL_NEVER || next_ns > world_now(world)))

@@ -29,6 +29,7 @@ struct wait {
 	uint64_t wall_ns; /* CLOCK_MONOTONIC, or LL_NEVER */
 	int wall_status; /* what wall_ns ends the wait with */
 	bool stop_on_done;
+	bool interrupted; /* plh_world_wake() meant this one, who does not lead */
 	uint32_t futex; /* 1: look again, see wait.c */
 };
 
@@ -65,6 +66,8 @@ struct plh_world {
 	/* --- Threads that wait --- */
 	struct wait *waits; /* all of them */
 	struct wait *leader; /* the one that runs kernels and moves the clock */
+	struct wait *server; /* the one that leads whenever it can: plh_world_serve() */
+	uint32_t serve_stop; /* plh_world_serve_stop() was called; atomic */
 	bool leader_sleeps; /* it does not hold the lock */
 	uint64_t leader_until_ns;
 	uint32_t wake; /* plh_world_wake() was called; atomic */
@@ -77,6 +80,11 @@ struct plh_world {
 	uint64_t timer_ns; /* what timer_fd is set to */
 	bool fd_used; /* plh_world_fd() was called: keep timer_fd right */
 	uint32_t watched; /* devices in epoll_fd */
+	uint32_t watched_pollers; /* of them have a poll() */
+	uint32_t blind_pollers; /* devices with a poll() and without a descriptor */
+	struct plh_device *pollers; /* devices with a poll() */
+	uint32_t spin_turns; /* what turns was when spin_until_ns was set */
+	uint64_t spin_until_ns; /* PLH_WAIT_ADAPTIVE: sleep from then on */
 	uint32_t devices_removed; /* counts: what epoll reported may be gone */
 };
 
@@ -91,6 +99,11 @@ static inline void world_unlock(struct plh_world *world)
 }
 
 /* --- world.c: going in and out --- */
+/* Does a thread want in? */
+static inline bool world_is_wanted(const struct plh_world *world)
+{
+	return __atomic_load_n(&world->lock.contenders, __ATOMIC_RELAXED);
+}
 /* Let a thread in that wants in; for long runs. */
 void world_breathe(struct plh_world *world);
 /*

@@ -34,6 +34,16 @@ struct plh_world *plh_world_create(const struct plh_world_config *config)
 			      config->clock_kind);
 		return NULL;
 	}
+	if (config && config->wait_kind > PLH_WAIT_ADAPTIVE) {
+		plh_set_error("There is no way to wait of kind %u: see enum plh_wait_kind.",
+			      config->wait_kind);
+		return NULL;
+	}
+	if (config && config->wait_kind && config->clock_kind != PLH_CLOCK_REAL) {
+		plh_set_error("Only a world with a real-time clock can poll: nothing comes from "
+			      "outside while another clock stands still.");
+		return NULL;
+	}
 	/* The clock word has a cache line of its own. */
 	world = aligned_alloc(_Alignof(struct plh_world), sizeof(*world));
 	if (!world) {

@@ -69,6 +69,7 @@ from pylibos._sysctl import Sysctl
 from pylibos._tcp_info import CongestionState, TcpInfo, TcpOptions, TcpState
 from pylibos._tls import TlsSocket
 from pylibos._world import Clock, World
+from pylibos._world_wait import WorldThread
 
 __all__ = [
     "AbiMismatch",
@@ -146,6 +147,7 @@ __all__ = [
     "VegasInfo",
     "WaitingTask",
     "World",
+    "WorldThread",
     "boot",
     "boot_configured",
     "images",

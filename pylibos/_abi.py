@@ -89,6 +89,11 @@ PLH_CLOCK_VIRTUAL: Final = 0
 PLH_CLOCK_REAL: Final = 1
 PLH_CLOCK_CALLBACK: Final = 2
 
+# enum plh_wait_kind
+PLH_WAIT_EPOLL: Final = 0
+PLH_WAIT_BUSY: Final = 1
+PLH_WAIT_ADAPTIVE: Final = 2
+
 # enum plh_kernel_state
 PLH_KERNEL_RUNNING: Final = 0
 PLH_KERNEL_PANICKED: Final = 1
@@ -271,7 +276,7 @@ class plh_world_config(Structure):
 
     _fields_ = (
         ("clock_kind", c_uint32),
-        ("reserved", c_uint32),
+        ("wait_kind", c_uint32),
         ("start_ns", c_uint64),
         ("realtime_offset_ns", c_uint64),
         ("seed", c_uint64),
@@ -281,6 +286,7 @@ class plh_world_config(Structure):
         ("clock", CFUNCTYPE(c_uint64, c_void_p)),
         ("wait", CFUNCTYPE(None, c_void_p, c_uint64)),
         ("opaque", c_void_p),
+        ("spin_ns", c_uint64),
     )
 
 
@@ -359,6 +365,7 @@ class plh_backend(Structure):
         ("receive", CFUNCTYPE(None, c_void_p)),
         ("fd", CFUNCTYPE(c_int, c_void_p, c_void_p)),
         ("count", CFUNCTYPE(None, c_void_p)),
+        ("poll", CFUNCTYPE(None, c_void_p)),
     )
 
 
@@ -514,6 +521,8 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_world_fd": (c_int, (c_void_p,)),
     "plh_world_device_fd": (c_int, (c_void_p,)),
     "plh_world_wake": (None, (c_void_p,)),
+    "plh_world_serve": (c_int, (c_void_p,)),
+    "plh_world_serve_stop": (None, (c_void_p,)),
     "plh_world_set_slice": (None, (c_void_p, c_uint64)),
     "plh_kernel_boot": (c_void_p, (c_void_p, c_void_p, c_void_p)),
     "plh_kernel_halt": (None, (c_void_p,)),

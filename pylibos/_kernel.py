@@ -251,6 +251,9 @@ def boot(
     seed: int | None = None,
     world: World | None = None,
     name: str | None = None,
+    wait: str | None = None,
+    spin_us: float | None = None,
+    cpu: int | None = None,
 ) -> Kernel:
     """Boot a kernel in this process.
 
@@ -271,6 +274,7 @@ def boot(
         seed: see World.
         world: a world to boot into, instead of one of its own.
         name: for reports; "kernel1" and so on by default.
+        wait, spin_us, cpu: see World.
 
     Returns:
         The kernel, also a context manager that halts it.
@@ -281,12 +285,16 @@ def boot(
         BootError: it could not start, for instance in too little memory.
         ValueError, TypeError: an argument does not fit.
     """
-    if world is not None and (clock is not None or seed is not None):
-        raise ValueError("Clock and seed belong to the world; give them to World(...) instead.")
+    given = {"wait": wait, "spin_us": spin_us, "cpu": cpu}
+    waiting: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if world is not None and (clock is not None or seed is not None or waiting):
+        raise ValueError(
+            "Clock, seed and the way to wait belong to the world; give them to World(...) instead."
+        )
     image = open_image(kernel, profile)
     owns_world = world is None
     if world is None:
-        world = World("virtual" if clock is None else clock, seed=seed)
+        world = World("virtual" if clock is None else clock, seed=seed, **waiting)
     try:
         return start(
             Kernel,

@@ -259,8 +259,10 @@ def boot_configured(config: StackConfig, *, world: World | None = None, **option
         "cmdline": config.cmdline,
         "name": config.name,
     }
-    if world is None and "clock" not in options:
-        chosen["clock"] = "real"
+    if world is None:
+        chosen |= {"clock": "real", "cpu": config.cpu}
+        if options.get("clock", "real") == "real":
+            chosen |= {"wait": config.wait, "spin_us": config.spin_us}
     kernel = boot(**{**chosen, **options}, world=world)
     try:
         config.apply(kernel)

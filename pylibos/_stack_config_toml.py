@@ -95,7 +95,7 @@ def _stack(table: Table) -> dict[str, Any]:
         "memory_mib": table.take("memory_mib", whole(1, 2**24), "a whole number of MiB"),
         "cmdline": table.take("cmdline", _cmdline, "kernel parameters in one line"),
         "wait": table.take("wait", choice(*WAITS), '"epoll", "busy" or "adaptive"'),
-        "spin_us": table.take("spin_us", whole(0, 10**6), "a whole number from 0 to 1000000"),
+        "spin_us": table.take("spin_us", whole(1, 10**6), "a whole number from 1 to 1000000"),
         "cpu": table.take("cpu", whole(0, 1023), "the number of a processor, from 0"),
     }
     table.end()

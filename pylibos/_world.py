@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, runtime_che
 from pylibos import _abi, _host, _trio
 from pylibos._asyncio import is_async
 from pylibos._callbacks import Callbacks, callback_type
-from pylibos._errors import PylibosError
+from pylibos._errors import PylibosError, ThreadError
 from pylibos._host_time import WorldClock
 from pylibos._hub import Hub
 from pylibos._library import host, last_error
 from pylibos._program import Program
 from pylibos._progress import progress_bar
 from pylibos._turns import SLICE_NS
+from pylibos._world_wait import WorldThread, check_cpu, pinned, spin_ns, wait_kind
 
 if TYPE_CHECKING:
     from pylibos._capture import Capture
@@ -73,8 +74,15 @@ class World:
             "no time stamp".
         deadlock_ns: how long virtual time may pass without any call ending before a blocked
             call counts as deadlocked; None: 24 hours.
+        wait: what a real-time world does while nothing can run: "epoll" sleeps; "busy" never
+            does, but looks at its devices and the clock over and over; "adaptive" looks around
+            for spin_us after the last work, then sleeps.
+        spin_us: see wait, in microseconds.
+        cpu: processor that threads of run_thread() stay on, and others while they are in
+            run_until(); None: any.
 
     Attributes:
+        threads: those that run_thread() has started and nobody has stopped.
         virtual: whether its clock is virtual.
         seed: as given, or 0.
         deadlock_ns: as given, or 24 hours.
@@ -92,6 +100,9 @@ class World:
         seed: int | None = None,
         start_ns: int = 1_000_000_000,
         deadlock_ns: int | None = None,
+        wait: str = "epoll",
+        spin_us: float = 50,
+        cpu: int | None = None,
     ) -> None:
         self.handle: int | None = None
         self._library = host()
@@ -107,8 +118,14 @@ class World:
             seed=(seed or 0) & NEVER,
             seeded=seed is not None,
             deadlock_ns=deadlock_ns or 0,
+            wait_kind=wait_kind(wait, real=clock == "real"),
+            spin_ns=spin_ns(spin_us),
         )
+        check_cpu(cpu)
+        self.cpu = cpu
+        self.threads: list[WorldThread] = []
         self.deadlock_ns = deadlock_ns or _DAY_NS
+        self._kind = config.clock_kind
         if config.clock_kind == _abi.PLH_CLOCK_CALLBACK:
             self._set_clock(config, clock if isinstance(clock, Clock) else _Polled(clock))  # type: ignore[arg-type]
         self.handle = self._library.plh_world_create(byref(config))
@@ -180,16 +197,44 @@ class World:
         Raises:
             ProgramFailed: a spawned program failed and nobody joined it.
         """
-        if progress:
-            with progress_bar(self, time_ns):
+        with pinned(self.cpu):
+            if progress:
+                with progress_bar(self, time_ns):
+                    self.hub.run_until(time_ns)
+            else:
                 self.hub.run_until(time_ns)
-        else:
-            self.hub.run_until(time_ns)
         self.hub.raise_failures()
 
     def run_for(self, duration_ns: int, *, progress: bool = False) -> None:
         """Run for a duration in ns; see run_until()."""
         self.run_until(self.now_ns + duration_ns, progress=progress)
+
+    def run_thread(self, *, cpu: int | None = None) -> WorldThread:
+        """Start a host thread that does nothing but run this world, which has the real clock.
+
+        Other threads make calls meanwhile, and only sleep until their own have ended.
+
+        Args:
+            cpu: processor it stays on, instead of the world's own.
+
+        Returns:
+            The thread, also a context manager that stops it; the world's end does, too.
+
+        Raises:
+            ValueError: the clock is not the real one, or this process may not use the processor.
+            ThreadError: a thread runs this world already.
+        """
+        if self.virtual or self._kind != _abi.PLH_CLOCK_REAL:
+            raise ValueError(
+                "A thread can run a world of clock='real' only: the time of another is moved by "
+                "whoever waits in it."
+            )
+        check_cpu(cpu)
+        if self.threads:
+            raise ThreadError("A thread runs this world already; stop it first.")
+        thread = WorldThread(self, self.cpu if cpu is None else cpu)
+        self.threads.append(thread)
+        return thread
 
     def sleep(self, seconds: float) -> None:
         """Sleep on this world's clock, as time.sleep() does on the host's."""
@@ -276,6 +321,8 @@ class World:
         """
         if self.handle is None:
             return
+        for thread in list(self.threads):
+            thread.stop()
         for machine in list(self.machines):
             machine.close()
         self.hub.close()

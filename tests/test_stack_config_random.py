@@ -77,7 +77,7 @@ def configs(draw):
         memory_mib=draw(st.integers(1, 4096)),
         cmdline=draw(texts | st.just("")),
         wait=draw(st.sampled_from(["epoll", "busy", "adaptive"])),
-        spin_us=draw(st.integers(0, 10**6)),
+        spin_us=draw(st.integers(1, 10**6)),
         cpu=draw(st.none() | st.integers(0, 1023)),
         sysctls=tuple(
             SysctlConfig(name, value)
