@@ -34,7 +34,7 @@ build_name = $(if $(findstring /,$(1)),$(shell build='$(1)'; echo \
 C_FILES = $(shell find arch_lib host abi examples benchmarks tests -name '*.[ch]')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test liblinux.so host bench figures lint fmt wheel check-aarch64 update-lock clean \
+.PHONY: help demo test liblinux.so host dpdk bench figures lint fmt wheel check-aarch64 update-lock clean \
 	bootstrap test-kernels
 
 help: ## show this list
@@ -45,7 +45,7 @@ demo: host liblinux.so ## set up everything and run the main job (DEMO_ARGS=)
 	tools/bootstrap.sh demo
 	python -m pylibos demo $(DEMO_ARGS)
 
-test: host test-kernels ## run all tests on all kernels and profiles (PYTEST_ARGS=)
+test: dpdk test-kernels ## run all tests on all kernels and profiles (PYTEST_ARGS=)
 	tools/bootstrap.sh demo test
 	PYLIBOS_BUILDS="$(strip $(foreach build,$(TEST_BUILDS),$(call build_name,$(build))))" \
 		python -m pytest -n auto $(PYTEST_ARGS)
@@ -64,6 +64,12 @@ test-kernels: bootstrap
 host: bootstrap ## build the host library and the examples in C, into build/host/
 	@test -f build/host/build.ninja || { set -x; meson setup build/host -Dbuild_kernel=false \
 		>/dev/null; }
+	ninja -C build/host --quiet
+
+dpdk: host ## install DPDK and build the DPDK device, libpylibos_dpdk.so
+	tools/bootstrap.sh dpdk
+	@test -f build/host/host/dpdk/libpylibos_dpdk.so || { set -x; \
+		meson configure build/host -Ddpdk=enabled >/dev/null; }
 	ninja -C build/host --quiet
 
 bench: host liblinux.so ## measure, each figure against native (BENCH_ARGS=NAME --json FILE)

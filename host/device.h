@@ -37,6 +37,12 @@ static inline void *plh_device_state(struct plh_device *device)
 	return device->state;
 }
 
+/*
+ * A function that backends in libraries of their own (host/dpdk) call, too: they find
+ * it under its name with the prefix.
+ */
+#define FOR_LIBRARIES(name) __asm__("plh_" #name) __attribute__((visibility("protected")))
+
 #pragma GCC visibility push(hidden)
 
 /* --- For backends --- */
@@ -59,7 +65,7 @@ static inline void device_sent(struct plh_device *device, const struct ring_span
 	ring_finish(frame);
 }
 /* After one or more device_sent(). */
-void device_notify_sent(struct plh_device *device);
+void device_notify_sent(struct plh_device *device) FOR_LIBRARIES(device_notify_sent);
 
 enum deliver {
 	DELIVER_OK,
@@ -68,12 +74,13 @@ enum deliver {
 };
 /* Buffers for a frame; with DELIVER_WAIT the device is marked as stalled. */
 enum deliver device_claim(struct plh_device *device, uint32_t queue, uint32_t bytes,
-			  struct ring_span *room);
+			  struct ring_span *room) FOR_LIBRARIES(device_claim);
 /* For a backend that reads from a descriptor: false, and stalled, if there are none. */
 bool device_claim_or_stall(struct plh_device *device, uint32_t queue, uint32_t bytes,
 			   struct ring_span *room);
 /* The buffers are filled (ring_fill() and metadata): give them to the kernel. */
-void device_commit(struct plh_device *device, const struct ring_span *room);
+void device_commit(struct plh_device *device, const struct ring_span *room)
+	FOR_LIBRARIES(device_commit);
 /* Tell the backend's receive() when buffers come free, or that it need not wait. */
 void device_set_stalled(struct plh_device *device, bool rx_stalled);
 /* The descriptor takes no more now: call transmit() when it does. */
@@ -81,7 +88,7 @@ void device_stall_transmit(struct plh_device *device);
 
 /* Up to date with what the device waits for. */
 void device_watch(struct plh_device *device);
-void device_set_carrier(struct plh_device *device, bool up);
+void device_set_carrier(struct plh_device *device, bool up) FOR_LIBRARIES(device_set_carrier);
 /* plh_device_remove() for a device of any kind, with the lock. */
 int device_remove(struct plh_device *device);
 extern const struct plh_backend link_backend;

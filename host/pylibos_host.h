@@ -395,6 +395,49 @@ extern const struct plh_backend plh_callback;
 /* Put a frame into a plh_callback device: 0, -ENOBUFS, -EMSGSIZE, -EINVAL. */
 int plh_callback_inject(struct plh_device *device, const uint8_t *frame, uint64_t bytes);
 
+/*
+ * An Ethernet device of DPDK.  Its backend is in a library of its own,
+ * libpylibos_dpdk.so, which exports nothing but plh_dpdk.
+ */
+struct plh_dpdk_parameters {
+	/* A port that is there ("net_ring_a"), else what is probed ("net_tap0,iface=t"). */
+	const char *devargs;
+	uint32_t descriptors; /* of each queue; 0: 512 */
+	uint32_t mbufs; /* in the device's own pool; 0: 4096 a queue */
+	uint32_t promiscuous; /* take frames for any address */
+	uint32_t poll_us; /* the longest time between two looks while idle; 0: 1000 */
+	char port_name[64]; /* result */
+	char driver[32]; /* result */
+};
+/* What struct plh_device_stats does not say.  Each frame dropped is in there, too. */
+struct plh_dpdk_stats {
+	uint64_t polls; /* looks at the port */
+	uint64_t rx_too_long, rx_too_short; /* dropped */
+	uint64_t rx_missed; /* by the port itself: no descriptor, no mbuf, an error */
+	uint64_t tx_too_long; /* dropped */
+	uint64_t tx_full; /* times that the port began to refuse frames */
+	uint64_t tx_no_mbuf; /* times that the pool became empty */
+	uint64_t tx_gave_up; /* dropped, since the port took none for so long or is down */
+	uint64_t removed; /* 1: the port has vanished */
+};
+struct plh_dpdk_library {
+	uint32_t bytes; /* sizeof(struct plh_dpdk_library), to be compared */
+	uint32_t reserved;
+	const struct plh_backend *backend; /* with struct plh_dpdk_parameters */
+	const char *version; /* of DPDK */
+	/*
+	 * Initialise the EAL of this process with so many arguments, which begin behind
+	 * the program's name; the first device does it else, without huge pages.  Once
+	 * in a process, and never in a fork of one that has.  PLH_OK or PLH_ERROR.
+	 */
+	int (*init)(const char *arguments, uint32_t count); /* each ends with NUL */
+	int (*initialised)(void);
+	/* Make the ports net_ring_NAMEa and net_ring_NAMEb, each the other's far end. */
+	int (*join)(const char *name, uint32_t entries);
+	int (*stats)(struct plh_device *device, struct plh_dpdk_stats *stats);
+};
+extern const struct plh_dpdk_library plh_dpdk;
+
 /* Which frames a link loses. */
 enum plh_loss_model {
 	PLH_LOSS_BERNOULLI = 0, /* each with the same chance, plh_link_config.loss */

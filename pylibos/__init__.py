@@ -17,6 +17,7 @@ from pylibos._boot_config import Allocator
 from pylibos._capture import Capture
 from pylibos._counters import Counters
 from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
+from pylibos._device_dpdk import DpdkDevice, DpdkStats, dpdk_init, dpdk_join
 from pylibos._device_raw import RawDevice
 from pylibos._device_spec import DeviceSpec
 from pylibos._dmesg import LogRecord
@@ -90,6 +91,8 @@ __all__ = [
     "DeviceSpec",
     "DeviceSpecError",
     "DeviceStats",
+    "DpdkDevice",
+    "DpdkStats",
     "Drop",
     "Drops",
     "Endpoint",
@@ -150,6 +153,8 @@ __all__ = [
     "WorldThread",
     "boot",
     "boot_configured",
+    "dpdk_init",
+    "dpdk_join",
     "images",
     "load_config",
     "plot",

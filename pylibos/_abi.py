@@ -416,6 +416,51 @@ class plh_callback_parameters(Structure):
     )
 
 
+class plh_dpdk_parameters(Structure):
+    """struct plh_dpdk_parameters."""
+
+    _fields_ = (
+        ("devargs", c_char_p),
+        ("descriptors", c_uint32),
+        ("mbufs", c_uint32),
+        ("promiscuous", c_uint32),
+        ("poll_us", c_uint32),
+        ("port_name", c_char * 64),
+        ("driver", c_char * 32),
+    )
+
+
+class plh_dpdk_stats(Structure):
+    """struct plh_dpdk_stats."""
+
+    _fields_ = (
+        ("polls", c_uint64),
+        ("rx_too_long", c_uint64),
+        ("rx_too_short", c_uint64),
+        ("rx_missed", c_uint64),
+        ("tx_too_long", c_uint64),
+        ("tx_full", c_uint64),
+        ("tx_no_mbuf", c_uint64),
+        ("tx_gave_up", c_uint64),
+        ("removed", c_uint64),
+    )
+
+
+class plh_dpdk_library(Structure):
+    """struct plh_dpdk_library."""
+
+    _fields_ = (
+        ("bytes", c_uint32),
+        ("reserved", c_uint32),
+        ("backend", c_void_p),
+        ("version", c_char_p),
+        ("init", CFUNCTYPE(c_int, c_void_p, c_uint32)),
+        ("initialised", CFUNCTYPE(c_int)),
+        ("join", CFUNCTYPE(c_int, c_void_p, c_uint32)),
+        ("stats", CFUNCTYPE(c_int, c_void_p, c_void_p)),
+    )
+
+
 class plh_link_config(Structure):
     """struct plh_link_config."""
 
@@ -598,6 +643,7 @@ VARIABLES: Final[dict[str, Any]] = {
     "plh_tap": plh_backend,
     "plh_raw": plh_backend,
     "plh_callback": plh_backend,
+    "plh_dpdk": plh_dpdk_library,
 }
 
 STRUCTURES: Final[dict[str, Any]] = {
@@ -619,6 +665,9 @@ STRUCTURES: Final[dict[str, Any]] = {
     "plh_tap_parameters": plh_tap_parameters,
     "plh_raw_parameters": plh_raw_parameters,
     "plh_callback_parameters": plh_callback_parameters,
+    "plh_dpdk_parameters": plh_dpdk_parameters,
+    "plh_dpdk_stats": plh_dpdk_stats,
+    "plh_dpdk_library": plh_dpdk_library,
     "plh_link_config": plh_link_config,
     "plh_link_stats": plh_link_stats,
     "plh_link_parameters": plh_link_parameters,

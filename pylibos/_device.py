@@ -165,13 +165,20 @@ def _require(status: int) -> None:
         raise PylibosError(last_error())
 
 
-def add(kernel: Kernel, name: str, parameters: Any, config: Any) -> int:
-    """Add a device of an exported backend to a kernel; return its struct plh_device."""
+def add(kernel: Kernel, which: str | int, parameters: Any, config: Any) -> int:
+    """Add a device to a kernel; return its struct plh_device.
+
+    Args:
+        kernel: whose device it will be.
+        which: the name of a backend that the host library exports, or where one is.
+        parameters: the backend's structure.
+        config: a struct ll_netdev_config.
+    """
     machine = kernel._machine
     with machine.lock:
         handle: int | None = machine.library.plh_device_add(
             machine.open_handle,
-            backend(name),
+            backend(which) if isinstance(which, str) else which,
             byref(parameters),
             byref(config),
         )

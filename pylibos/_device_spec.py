@@ -50,11 +50,13 @@ class Kind:
         method: of Kernel, which opens one.
         keys: by name; a first bare word is the value of the first key.
         required: keys that a spec must have.
+        rest: key that other keys are appended to as they are, ",key=value"; "" refuses them.
     """
 
     method: str
     keys: Mapping[str, Key]
     required: tuple[str, ...] = ()
+    rest: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,19 @@ KINDS: dict[str, Kind] = {
         },
         required=("name",),
     ),
+    "dpdk": Kind(
+        "add_dpdk",
+        {
+            "devargs": text("devargs", "a port of DPDK, such as net_tap0"),
+            "queues": number("queues", 1, 16),
+            "descriptors": number("descriptors", 1, 32768),
+            "mbufs": number("mbufs", 1, 2**24),
+            "promiscuous": flag("promiscuous"),
+            "poll_us": number("poll_us", 1, 10**6),
+        },
+        required=("devargs",),
+        rest="devargs",
+    ),
 }
 
 
@@ -215,8 +230,18 @@ def _kind(spec: str, name: str) -> Kind:
     return KINDS[name]
 
 
+def _gather(kind: Kind, given: Mapping[str, str]) -> Mapping[str, str]:
+    """Append the keys that are not the kind's own to the one that takes them."""
+    if not kind.rest or kind.rest not in given:
+        return given
+    foreign = [f",{key}={value}" for key, value in given.items() if key not in kind.keys]
+    own = {key: value for key, value in given.items() if key in kind.keys}
+    return {**own, kind.rest: own[kind.rest] + "".join(foreign)}
+
+
 def _fit(spec: str, name: str, kind: Kind, given: Mapping[str, str]) -> DeviceSpec:
     arguments: dict[str, Value] = {}
+    given = _gather(kind, given)
     for key, value in given.items():
         if key not in kind.keys:
             raise _wrong(spec, f"a {name} device has no key {key!r}", _keys_of(kind))

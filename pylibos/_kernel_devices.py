@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from pylibos import _device, _device_raw, _device_spec
+from pylibos import _device, _device_dpdk, _device_raw, _device_spec
 from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
+from pylibos._device_dpdk import DpdkDevice
 from pylibos._device_raw import Fanout, RawDevice
 from pylibos._device_spec import DeviceSpec
 
@@ -144,3 +145,45 @@ class KernelDevices:
             take_mac=take_mac,
         )
         return _device_raw.add_raw(self._kernel, parameters, config)
+
+    def add_dpdk(
+        self,
+        devargs: str,
+        *,
+        queues: int = 1,
+        descriptors: int = 512,
+        mbufs: int | None = None,
+        promiscuous: bool = True,
+        poll_us: int = 1000,
+        name: str = "eth%d",
+        mtu: int = 1500,
+        mac: str | bytes | None = None,
+    ) -> DpdkDevice:
+        """Add a network device that is a port of DPDK; needs the real clock.
+
+        DPDK is initialised by the first such device, unless ``pylibos.dpdk_init()`` has been
+        called.
+
+        Args:
+            devargs: name of a port that is there, or what DPDK probes:
+                "net_memif0,role=client,socket=/run/x", "0000:01:00.0".
+            queues: receive and transmit queues.
+            descriptors: of each queue of the port.
+            mbufs: size of the device's own pool; None for 4096 a queue.
+            promiscuous: take frames for any address.
+            poll_us: the longest time between two looks at an idle port.
+            name, mtu, mac: of the kernel's device; without mac it has the port's address.
+
+        Raises:
+            LibraryNotFound: the DPDK device is not built, or DPDK is not there.
+            PylibosError: there is no such port, it is in use, or cannot do what is asked.
+        """
+        return _device_dpdk.add_dpdk(
+            self._kernel,
+            devargs,
+            netdev_config(name, mtu, mac, queues),
+            descriptors=descriptors,
+            mbufs=mbufs or 0,
+            promiscuous=promiscuous,
+            poll_us=poll_us,
+        )
