@@ -77,9 +77,15 @@ def script(text, *arguments, **options):
 
 
 @pytest.fixture
-def real_pair(boot):
+def wait():
+    """How the world waits; a test may say another."""
+    return "epoll"
+
+
+@pytest.fixture
+def real_pair(boot, wait):
     """Two kernels of one real world."""
-    with pylibos.World(clock="real") as world:
+    with pylibos.World(clock="real", wait=wait) as world:
         yield boot(world=world, name="a"), boot(world=world, name="b")
 
 
@@ -94,6 +100,7 @@ def joined(real_pair):
 # --- Two ports, back to back ---
 
 
+@pytest.mark.parametrize("wait", ["epoll", "adaptive", "busy"])
 def test_datagrams_cross_both_ways(joined):
     a, b, device, far = joined
     with b.socket(type=socket.SOCK_DGRAM) as server, a.socket(type=socket.SOCK_DGRAM) as client:

@@ -57,8 +57,10 @@ static const struct plh_backend backend = {
 	.open = dpdk_open,
 	.close = dpdk_close,
 	.transmit = dpdk_transmit,
-	.receive = poll_port,
+	.receive = poll_timer,
 	.fd = dpdk_fd,
+	.count = poll_count,
+	.poll = poll_port,
 };
 
 static int dpdk_stats(struct plh_device *device, struct plh_dpdk_stats *stats)
@@ -67,6 +69,7 @@ static int dpdk_stats(struct plh_device *device, struct plh_dpdk_stats *stats)
 		plh_set_error("This is no DPDK device.");
 		return PLH_ERROR;
 	}
+	poll_count(device);
 	*stats = port_of(device)->stats;
 	return PLH_OK;
 }

@@ -54,7 +54,7 @@ struct port {
 	int timer_fd; /* the device's descriptor */
 	bool spinning; /* it is readable all the time */
 	uint64_t busy_ns; /* when a frame moved last */
-	uint64_t check_ns; /* when link and counters are due */
+	uint64_t check_ns; /* when a look at the link is due */
 	uint64_t interval_ns, longest_ns;
 };
 
@@ -96,8 +96,12 @@ void frames_free(struct port *port);
 
 /* --- poll.c --- */
 int poll_open(struct port *port, uint32_t poll_us);
-/* Look at the port; and soon again if something moved or waits. */
+/* Look at the port. */
 void poll_port(struct plh_device *device);
+/* The timer has fired: look, and soon again if something moved or waits. */
+void poll_timer(struct plh_device *device);
+/* Ask the port for what it has lost by itself. */
+void poll_count(struct plh_device *device);
 /* The kernel has sent something: an answer may come soon. */
 void poll_soon(struct port *port);
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A port has no descriptor that says when a frame has come: somebody must look.  The
- * device's descriptor is a timer.  While frames move it stays readable, so that the
- * world looks after each burst without a system call of ours; when none have for a
- * while it fires less and less often, down to once in longest_ns.
+ * A port has no descriptor that says when a frame has come: somebody must look.  A
+ * world that polls does it by itself, poll_port().  For one that sleeps the device's
+ * descriptor is a timer.  While frames move it stays readable, so that the world looks
+ * after each burst without a system call of ours; when none have for a while it fires
+ * less and less often, down to once in longest_ns.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,7 +18,8 @@
 #define SPIN_NS	    50000u /* of looking in vain before it is left to the timer */
 #define SHORTEST_NS 20000u
 #define LONGEST_US  1000u
-#define CHECK_NS    10000000u /* link and counters */
+#define CHECK_NS    10000000u /* the link */
+#define BUSY_LOOKS  64 /* between two looks at the clock */
 
 static void set_timer(struct port *port, uint64_t after_ns)
 {
@@ -53,13 +55,13 @@ int poll_open(struct port *port, uint32_t poll_us)
 
 /* --- Link and counters --- */
 
-static void count_missed(struct plh_device *device)
+void poll_count(struct plh_device *device)
 {
 	struct port *port = port_of(device);
 	struct rte_eth_stats now;
 	uint64_t missed;
 
-	if (rte_eth_stats_get(port->id, &now))
+	if (port->stats.removed || rte_eth_stats_get(port->id, &now))
 		return;
 	missed = now.imissed - port->seen.imissed + (now.ierrors - port->seen.ierrors) +
 		 (now.rx_nombuf - port->seen.rx_nombuf);
@@ -75,10 +77,8 @@ static void check(struct plh_device *device)
 
 	if (__atomic_load_n(&port->removed, __ATOMIC_ACQUIRE)) {
 		port->stats.removed = 1;
-	} else {
-		count_missed(device);
-		if (rte_eth_link_get_nowait(port->id, &link))
-			link.link_status = RTE_ETH_LINK_DOWN;
+	} else if (rte_eth_link_get_nowait(port->id, &link)) {
+		link.link_status = RTE_ETH_LINK_DOWN;
 	}
 	if (port->up == (link.link_status == RTE_ETH_LINK_UP))
 		return;
@@ -89,6 +89,33 @@ static void check(struct plh_device *device)
 }
 
 /* --- Looking --- */
+
+static bool look(struct plh_device *device)
+{
+	struct port *port = port_of(device);
+	bool busy = false;
+
+	port->stats.polls++;
+	if (!port->stats.removed) {
+		busy = frames_receive(device);
+		busy |= frames_transmit(device);
+		busy |= frames_wait(port);
+	}
+	if (!busy || !(port->stats.polls % BUSY_LOOKS)) {
+		uint64_t now = now_ns();
+
+		if (now >= port->check_ns) {
+			port->check_ns = now + CHECK_NS;
+			check(device);
+		}
+	}
+	return busy;
+}
+
+void poll_port(struct plh_device *device)
+{
+	look(device);
+}
 
 static void look_again(struct port *port, bool busy)
 {
@@ -117,24 +144,7 @@ void poll_soon(struct port *port)
 	set_timer(port, SHORTEST_NS);
 }
 
-void poll_port(struct plh_device *device)
+void poll_timer(struct plh_device *device)
 {
-	struct port *port = port_of(device);
-	bool busy = false;
-
-	port->stats.polls++;
-	if (!port->stats.removed) {
-		busy = frames_receive(device);
-		busy |= frames_transmit(device);
-		busy |= frames_wait(port);
-	}
-	if (!busy || !(port->stats.polls & 63)) {
-		uint64_t now = now_ns();
-
-		if (now >= port->check_ns) {
-			port->check_ns = now + CHECK_NS;
-			check(device);
-		}
-	}
-	look_again(port, busy);
+	look_again(port_of(device), look(device));
 }
