@@ -161,8 +161,7 @@ class Setup:
     def _worker(self, name: str, command: list[str], fds: tuple[int, ...]) -> Worker:
         worker = Worker(name, command, fds=fds, timeout_s=START_S, folder=ROOT)
         self._stack.enter_context(worker)
-        if os.geteuid() == 0:
-            os.setpriority(os.PRIO_PROCESS, worker.pid, PRIORITY)
+        worker.prefer(PRIORITY)
         return worker
 
     @contextmanager
@@ -199,7 +198,9 @@ class Setup:
         with self.middle.awake():
             self.tester.send(f"sink {ms}")
             self.tester.read()
+            before = self.middle.processor_s()
             sent = self.middle.ask(command)
+            sent["box_processor_s"] = self.middle.processor_s() - before
             return sent | self.tester.read()
 
     def ask(self, count: int, gap_us: int, size: int) -> dict[str, Any]:
