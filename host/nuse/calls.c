@@ -24,6 +24,14 @@ const struct nuse_call nuse_calls[] = {
 #endif
 	CALL(recvmmsg, call_receive),
 	CALL(sendmmsg, call_send),
+#ifdef SYS_poll
+	CALL(poll, call_poll),
+#endif
+	CALL(ppoll, call_poll),
+#ifdef SYS_select
+	CALL(select, call_select),
+#endif
+	CALL(pselect6, call_select),
 	CALL(fcntl, call_fcntl),
 	CALL(ioctl, call_ioctl),
 	CALL(socket, call_socket),

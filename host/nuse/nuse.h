@@ -10,6 +10,7 @@
  *   object.c      descriptors of the stack and their placeholders in programs
  *   memory.c      the memory of programs
  *   filter.c      the seccomp filter;  gate.c  how to go round it;  exec.c  both at work
+ *   wait.c        waiting for descriptors of host and stack, time and signals
  *   call_*.c      what is special about groups of system calls
  */
 #ifndef NUSE_H
@@ -18,6 +19,7 @@
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "pylibos_nuse.h"
 
@@ -129,6 +131,7 @@ struct object {
 	int stack_fd;
 	bool nonblock; /* as its programs see it */
 	bool listening; /* the stack's own is non-blocking then */
+	bool silent; /* the placeholder polls neither readable nor writable */
 	struct object *accepted; /* connections whose program was interrupted */
 	struct object *next_accepted;
 	int spare; /* program's end, while no program has it; else -1 */
@@ -164,6 +167,8 @@ struct request {
 	uint64_t args[6]; /* for the stack, as far as they were translated */
 	uint64_t deadline_ns; /* on CLOCK_MONOTONIC; LL_NEVER */
 	bool abandoned; /* its program is gone or does something else */
+	/* As poll(2): a signal always ends it; the same call again learns that with EINTR. */
+	bool eintr;
 };
 
 typedef void (*handler_fn)(struct plh_nuse *nuse, struct request *request);
@@ -180,6 +185,8 @@ void request_call_local(struct plh_nuse *nuse, struct request *request, uint64_t
 bool request_valid(struct plh_nuse *nuse, const struct request *request);
 /* The answers; each frees the request. */
 void request_answer(struct plh_nuse *nuse, struct request *request, int64_t ret);
+/* Like that, but never for the same call again; was it there to hear it? */
+bool request_answer_once(struct plh_nuse *nuse, struct request *request, int64_t ret);
 /* The host's kernel makes the call. */
 void request_pass(struct plh_nuse *nuse, struct request *request);
 /* Neither can: said by name. */
@@ -192,12 +199,48 @@ int request_answer_fd(struct plh_nuse *nuse, struct request *request, int fd, bo
 /* A new object of the stack as the answer; it is freed if nobody takes it. */
 void request_answer_object(struct plh_nuse *nuse, struct request *request, struct object *object,
 			   bool cloexec);
+/* End the call that its worker makes; done() is not called. */
+void request_stop(struct plh_nuse *nuse, struct request *request);
 /* Nobody waits for it: end its call, and forget it. */
 void request_abandon(struct plh_nuse *nuse, struct request *request);
 void serve_notification(struct plh_nuse *nuse, struct listener *listener,
 			const struct seccomp_notif *notif);
 /* The worker's call has ended. */
 void request_ended(struct plh_nuse *nuse, struct worker *worker, int64_t ret);
+
+/* --- Waiting for several descriptors --- */
+
+/* The first member of the state of a request that waits; zeroed, and wait_end() at its end. */
+struct waiting {
+	struct pollfd *fds; /* of the stack */
+	uint32_t count;
+	/* Goes on when something may be ready, or wait_is_over(). */
+	void (*again)(struct plh_nuse *nuse, struct request *request);
+	/* A signal that only the call's own mask lets through: the host's kernel must see it. */
+	void (*interrupted)(struct plh_nuse *nuse, struct request *request);
+	uint64_t allowed; /* such signals */
+	bool ticks; /* again() also every 20 ms, for what cannot be watched */
+	struct wait_watch *host, *tick;
+	struct timespec left;
+};
+/* The mask that is in force while the call waits; address 0: none.  0 or -errno */
+int wait_set_mask(const struct request *request, struct waiting *wait, uint64_t address,
+		  uint64_t bytes);
+/* From now on; 0 or -EINVAL. */
+int wait_set_timeout(struct request *request, const struct timespec *timeout);
+bool wait_is_over(const struct request *request);
+/*
+ * Wait for wait->fds, the request's deadline, and until host_fd (closed at the end; -1:
+ * none) polls readable.  The request may be gone when this returns.
+ */
+void wait_begin(struct plh_nuse *nuse, struct request *request, int host_fd);
+void wait_end(struct plh_nuse *nuse, struct request *request);
+/* A program's descriptor as one of ours, or -errno; a kept one hides its close. */
+int wait_duplicate(const struct request *request, int fd);
+/* Let the placeholder poll neither readable nor writable, for a call left to the host. */
+void wait_silence(const struct request *request, int fd, struct object *object);
+/* How many descriptors its table has room for; 0 if it is gone. */
+uint32_t wait_table_size(const struct request *request);
 
 /* --- The memory of programs --- */
 
@@ -239,6 +282,9 @@ void call_send(struct plh_nuse *nuse, struct request *request);
  */
 void wait_for_object(struct plh_nuse *nuse, struct request *request, short events, int option,
 		     void (*again)(struct plh_nuse *nuse, struct request *request));
+/* poll, ppoll, select, pselect6 */
+void call_poll(struct plh_nuse *nuse, struct request *request);
+void call_select(struct plh_nuse *nuse, struct request *request);
 void call_fcntl(struct plh_nuse *nuse, struct request *request);
 void call_ioctl(struct plh_nuse *nuse, struct request *request);
 void call_identity(struct plh_nuse *nuse, struct request *request);

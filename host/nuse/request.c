@@ -87,25 +87,27 @@ void request_ended(struct plh_nuse *nuse, struct worker *worker, int64_t ret)
 		request->done(nuse, request, ret);
 }
 
-void request_abandon(struct plh_nuse *nuse, struct request *request)
+void request_stop(struct plh_nuse *nuse, struct request *request)
 {
 	struct worker *worker = request->worker;
 	int64_t ret;
 
-	nuse->stats.blocked--;
-	request->abandoned = true;
-	if (request->thread->request == request)
-		request->thread->request = NULL;
-	request->thread = NULL;
-	if (!worker) {
-		request_free(nuse, request);
-		return;
-	}
 	/* It ends soon, with EINTR or with what it has got. */
 	worker->request = NULL;
 	request->worker = NULL;
 	if (plh_interrupt(nuse->kernel, worker->task, &ret) != PLH_PENDING)
 		worker_put(nuse, worker);
+}
+
+void request_abandon(struct plh_nuse *nuse, struct request *request)
+{
+	nuse->stats.blocked--;
+	request->abandoned = true;
+	if (request->thread->request == request)
+		request->thread->request = NULL;
+	if (request->worker)
+		request_stop(nuse, request);
+	request->thread = NULL;
 	request_free(nuse, request);
 }
 
@@ -148,6 +150,18 @@ void request_answer(struct plh_nuse *nuse, struct request *request, int64_t ret)
 		thread->has_unheard = true;
 	}
 	request_free(nuse, request);
+}
+
+bool request_answer_once(struct plh_nuse *nuse, struct request *request, int64_t ret)
+{
+	bool heard;
+
+	trace_answer(nuse, request, "stack", ret);
+	heard = !send_answer(request, ret, 0);
+	if (!heard)
+		nuse->stats.undelivered++;
+	request_free(nuse, request);
+	return heard;
 }
 
 void request_pass(struct plh_nuse *nuse, struct request *request)
@@ -204,29 +218,33 @@ void request_answer_object(struct plh_nuse *nuse, struct request *request, struc
 
 /* --- Notifications --- */
 
-/* The thread makes a call while its last one is in flight: a signal came between. */
-static bool go_on_with(struct plh_nuse *nuse, struct nuse_thread *thread, struct listener *listener,
-		       const struct seccomp_notif *notif)
-{
-	struct request *request = thread->request;
-
-	if (!request)
-		return false;
-	if (same_call(&request->data, &notif->data)) {
-		request->listener = listener;
-		request->id = notif->id;
-		return true;
-	}
-	request_abandon(nuse, request);
-	return false;
-}
-
 static void answer_unknown(const struct listener *listener, const struct seccomp_notif *notif,
 			   int error)
 {
 	struct seccomp_notif_resp answer = { .id = notif->id, .error = error };
 
 	ioctl(listener->watch.fd, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+}
+
+/* The thread makes a call while its last one is in flight: a signal came between. */
+static bool go_on_with(struct plh_nuse *nuse, struct nuse_thread *thread, struct listener *listener,
+		       const struct seccomp_notif *notif)
+{
+	struct request *request = thread->request;
+	bool same = request && same_call(&request->data, &notif->data);
+
+	if (!request)
+		return false;
+	if (same && !request->eintr) {
+		request->listener = listener;
+		request->id = notif->id;
+		return true;
+	}
+	same = same && request->eintr;
+	request_abandon(nuse, request);
+	if (same)
+		answer_unknown(listener, notif, -EINTR);
+	return same;
 }
 
 void serve_notification(struct plh_nuse *nuse, struct listener *listener,
