@@ -73,13 +73,6 @@ static int find(struct interface *interface)
 		return -EINVAL;
 	}
 	memcpy(interface->mac, request.ifr_hwaddr.sa_data, sizeof(interface->mac));
-	if (ioctl(interface->netlink_fd, SIOCGIFMTU, &request)) {
-		error = -errno;
-		plh_set_error("The MTU of the host's interface %s cannot be read (%s).",
-			      interface->name, plh_errno_text(error));
-		return error;
-	}
-	interface->mtu = (uint32_t)request.ifr_mtu;
 	return 0;
 }
 
@@ -150,6 +143,9 @@ void interface_look(struct interface *interface)
 	set_name(&request, interface->name);
 	if (interface->index && !ioctl(interface->netlink_fd, SIOCGIFFLAGS, &request))
 		interface->up = request.ifr_flags & IFF_UP && request.ifr_flags & IFF_RUNNING;
+	set_name(&request, interface->name);
+	if (interface->index && !ioctl(interface->netlink_fd, SIOCGIFMTU, &request))
+		interface->mtu = (uint32_t)request.ifr_mtu;
 }
 
 /* --- Its namespace --- */
@@ -183,6 +179,8 @@ void interface_leave(int token)
 	close(token - 1);
 }
 
+/* --- What it can --- */
+
 bool interface_takes_segments(const struct interface *interface)
 {
 	struct ethtool_value value = { .cmd = ETHTOOL_GTSO };
@@ -191,4 +189,15 @@ bool interface_takes_segments(const struct interface *interface)
 	set_name(&request, interface->name);
 	request.ifr_data = (char *)&value;
 	return !ioctl(interface->netlink_fd, SIOCETHTOOL, &request) && value.data;
+}
+
+bool interface_has_driver(const struct interface *interface, const char *driver)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq request;
+
+	set_name(&request, interface->name);
+	request.ifr_data = (char *)&info;
+	return !ioctl(interface->netlink_fd, SIOCETHTOOL, &request) &&
+	       !strncmp(info.driver, driver, sizeof(info.driver));
 }

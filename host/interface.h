@@ -15,8 +15,8 @@ struct interface {
 	char name[16]; /* as it is called now; as it was called when it was deleted */
 	int index; /* 0: there is none */
 	bool up; /* administratively, and its cable is plugged in */
-	uint32_t mtu; /* as interface_open() found it */
-	uint8_t mac[6]; /* likewise */
+	uint32_t mtu;
+	uint8_t mac[6]; /* as interface_open() found it */
 	int netlink_fd; /* readable when some interface of the namespace has changed */
 	int namespace_fd; /* of the network namespace that it is in */
 };
@@ -26,7 +26,7 @@ int interface_open(struct interface *interface, const char *name);
 void interface_close(struct interface *interface);
 /* Take what netlink_fd holds; false: nothing has changed. */
 bool interface_changed(struct interface *interface);
-/* Look at it anew: name, index, up. */
+/* Look at it anew: name, index, up, mtu. */
 void interface_look(struct interface *interface);
 /*
  * Make sockets in the interface's namespace, and go back: the token of enter goes to
@@ -36,6 +36,8 @@ int interface_enter(const struct interface *interface);
 void interface_leave(int token);
 /* Does it segment TCP itself (ethtool's tso), or pass segments on whole as veth does? */
 bool interface_takes_segments(const struct interface *interface);
+/* Is this its driver, as ethtool -i shows it? */
+bool interface_has_driver(const struct interface *interface, const char *driver);
 
 #pragma GCC visibility pop
 

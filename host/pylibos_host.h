@@ -385,6 +385,36 @@ struct plh_raw_parameters {
 };
 extern const struct plh_backend plh_raw;
 
+/* AF_XDP sockets on an Ethernet interface of the host. */
+enum plh_xdp_mode {
+	PLH_XDP_ANY_MODE = 0, /* native, or generic where the driver cannot */
+	PLH_XDP_NATIVE = 1, /* the program runs in the driver */
+	PLH_XDP_GENERIC = 2, /* in the host's stack, before anything else */
+};
+enum plh_xdp_copy {
+	PLH_XDP_ANY_COPY = 0, /* none where the driver can */
+	PLH_XDP_COPY = 1,
+	PLH_XDP_ZERO_COPY = 2, /* the driver works in our memory, or refuse */
+};
+enum plh_xdp_finish {
+	PLH_XDP_FINISH_AUTO = 0, /* if the interface is a veth */
+	PLH_XDP_FINISH = 1,
+	PLH_XDP_FINISH_NOT = 2,
+};
+struct plh_xdp_parameters {
+	char name[16]; /* of the host's interface */
+	uint32_t first_queue; /* of the interface; further ones for further queues */
+	uint32_t mode; /* enum plh_xdp_mode */
+	uint32_t copy; /* enum plh_xdp_copy */
+	uint32_t finish_checksums; /* enum plh_xdp_finish: of frames whose sender did not */
+	uint32_t ring_frames; /* that can wait, per queue and direction; 0: 2048 */
+	uint32_t busy_poll_us; /* let the driver be polled by our calls; 0: no */
+	uint32_t take_mtu; /* the interface's, whatever the config says */
+	uint32_t take_mac; /* likewise */
+};
+/* Built with libxdp, else its open() refuses. */
+extern const struct plh_backend plh_xdp;
+
 /* Frames go to and come from functions of the caller (Python). */
 struct plh_callback_parameters {
 	/* A frame leaves; the bytes are valid during the call. */

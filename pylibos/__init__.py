@@ -20,6 +20,7 @@ from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, 
 from pylibos._device_dpdk import DpdkDevice, DpdkStats, dpdk_init, dpdk_join
 from pylibos._device_raw import RawDevice
 from pylibos._device_spec import DeviceSpec
+from pylibos._device_xdp import XdpDevice
 from pylibos._dmesg import LogRecord
 from pylibos._drops import Drop, Drops
 from pylibos._errors import (
@@ -151,6 +152,7 @@ __all__ = [
     "WaitingTask",
     "World",
     "WorldThread",
+    "XdpDevice",
     "boot",
     "boot_configured",
     "dpdk_init",

@@ -100,6 +100,21 @@ PLH_KERNEL_PANICKED: Final = 1
 PLH_KERNEL_HALTED: Final = 2
 PLH_KERNEL_FORKED: Final = 3
 
+# enum plh_xdp_mode
+PLH_XDP_ANY_MODE: Final = 0
+PLH_XDP_NATIVE: Final = 1
+PLH_XDP_GENERIC: Final = 2
+
+# enum plh_xdp_copy
+PLH_XDP_ANY_COPY: Final = 0
+PLH_XDP_COPY: Final = 1
+PLH_XDP_ZERO_COPY: Final = 2
+
+# enum plh_xdp_finish
+PLH_XDP_FINISH_AUTO: Final = 0
+PLH_XDP_FINISH: Final = 1
+PLH_XDP_FINISH_NOT: Final = 2
+
 # enum plh_loss_model
 PLH_LOSS_BERNOULLI: Final = 0
 PLH_LOSS_GILBERT_ELLIOTT: Final = 1
@@ -407,6 +422,22 @@ class plh_raw_parameters(Structure):
     )
 
 
+class plh_xdp_parameters(Structure):
+    """struct plh_xdp_parameters."""
+
+    _fields_ = (
+        ("name", c_char * 16),
+        ("first_queue", c_uint32),
+        ("mode", c_uint32),
+        ("copy", c_uint32),
+        ("finish_checksums", c_uint32),
+        ("ring_frames", c_uint32),
+        ("busy_poll_us", c_uint32),
+        ("take_mtu", c_uint32),
+        ("take_mac", c_uint32),
+    )
+
+
 class plh_callback_parameters(Structure):
     """struct plh_callback_parameters."""
 
@@ -642,6 +673,7 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 VARIABLES: Final[dict[str, Any]] = {
     "plh_tap": plh_backend,
     "plh_raw": plh_backend,
+    "plh_xdp": plh_backend,
     "plh_callback": plh_backend,
     "plh_dpdk": plh_dpdk_library,
 }
@@ -664,6 +696,7 @@ STRUCTURES: Final[dict[str, Any]] = {
     "plh_device_stats": plh_device_stats,
     "plh_tap_parameters": plh_tap_parameters,
     "plh_raw_parameters": plh_raw_parameters,
+    "plh_xdp_parameters": plh_xdp_parameters,
     "plh_callback_parameters": plh_callback_parameters,
     "plh_dpdk_parameters": plh_dpdk_parameters,
     "plh_dpdk_stats": plh_dpdk_stats,

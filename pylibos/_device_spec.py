@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pylibos._abi import LL_MAX_QUEUES
 from pylibos._device_raw import FANOUTS
+from pylibos._device_xdp import COPIES, MAX_BUSY_POLL_US, MAX_RING_FRAMES, MODES
 from pylibos._errors import DeviceSpecError
 
 if TYPE_CHECKING:
@@ -173,6 +174,21 @@ KINDS: dict[str, Kind] = {
         },
         required=("devargs",),
         rest="devargs",
+    ),
+    "xdp": Kind(
+        "add_xdp",
+        {
+            "name": text("host_name", "the name of a host's interface"),
+            "mode": choice("mode", *MODES),
+            "copy": choice("copy", *COPIES),
+            "queues": number("queues", 1, LL_MAX_QUEUES),
+            "first_queue": number("first_queue", 0, 0xFFFF),
+            "finish_checksums": flag("finish_checksums"),
+            "ring_frames": number("ring_frames", 1, MAX_RING_FRAMES),
+            "busy_poll_us": number("busy_poll_us", 0, MAX_BUSY_POLL_US),
+            "take_mac": flag("take_mac"),
+        },
+        required=("name",),
     ),
 }
 

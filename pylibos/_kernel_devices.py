@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from pylibos import _device, _device_dpdk, _device_raw, _device_spec
+from pylibos import _device, _device_dpdk, _device_raw, _device_spec, _device_xdp
 from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
 from pylibos._device_dpdk import DpdkDevice
 from pylibos._device_raw import Fanout, RawDevice
 from pylibos._device_spec import DeviceSpec
+from pylibos._device_xdp import Copy, Mode, XdpDevice
 
 if TYPE_CHECKING:
     from pylibos._kernel import Kernel
@@ -187,3 +188,60 @@ class KernelDevices:
             promiscuous=promiscuous,
             poll_us=poll_us,
         )
+
+    def add_xdp(
+        self,
+        host_name: str,
+        *,
+        mode: Mode = "any",
+        copy: Copy = "any",
+        queues: int = 1,
+        first_queue: int = 0,
+        finish_checksums: bool | None = None,
+        ring_frames: int = 2048,
+        busy_poll_us: int = 0,
+        take_mac: bool = False,
+        name: str = "eth%d",
+        mtu: int | None = None,
+        mac: str | bytes | None = None,
+    ) -> XdpDevice:
+        """Add a network device that takes the frames of an Ethernet interface (AF_XDP).
+
+        The host's own stack does not see what comes on the queues taken. Needs the real clock.
+
+        Args:
+            host_name: of the host's interface, in the network namespace of the caller.
+            mode: "native" in the driver, "generic" in the host's stack, "any" the better one
+                that works.
+            copy: "zero" for drivers that work in our memory, "copy", "any" the better one that
+                works.
+            queues: how many queues of the interface, each a queue pair of the kernel's device.
+            first_queue: the first of them.
+            finish_checksums: whether frames come with TCP and UDP checksums that their sender
+                left to hardware; None: if the interface is a veth.
+            ring_frames: that can wait, per queue and direction; rounded up to a power of two.
+            busy_poll_us: let our calls poll the driver, for so long; 0: interrupts do.
+            take_mac: take the interface's own address.
+            name, mac: of the kernel's device.
+            mtu: in bytes, at most 3822; None for the interface's.
+
+        Raises:
+            PylibosError: there is no such interface or queue, it cannot what is asked for, a
+                capability or libxdp is missing, or another XDP program is there.
+            ValueError: a value out of range, or a virtual clock.
+        """
+        config = netdev_config(name, 1500 if mtu is None else mtu, mac, queues)
+        if take_mac and mac is not None:
+            raise ValueError("take_mac and mac both say which address: give one of them.")
+        parameters = _device_xdp.parameters(
+            host_name,
+            first_queue=first_queue,
+            mode=mode,
+            copy=copy,
+            finish_checksums=finish_checksums,
+            ring_frames=ring_frames,
+            busy_poll_us=busy_poll_us,
+            take_mtu=mtu is None,
+            take_mac=take_mac,
+        )
+        return _device_xdp.add_xdp(self._kernel, parameters, config)
