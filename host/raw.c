@@ -253,7 +253,8 @@ static void raw_transmit(struct plh_device *device)
 
 /* --- What happens --- */
 
-static void raw_receive(struct plh_device *device)
+/* How many frames came; in their rings, without a system call if there is none. */
+static uint32_t take(struct plh_device *device)
 {
 	struct raw_state *state = plh_device_state(device);
 	bool want_room = false;
@@ -266,8 +267,20 @@ static void raw_receive(struct plh_device *device)
 	}
 	if (want_room)
 		raw_transmit(device);
+	return frames;
+}
+
+static void raw_poll(struct plh_device *device)
+{
+	take(device);
+}
+
+static void raw_receive(struct plh_device *device)
+{
+	struct raw_state *state = plh_device_state(device);
+
 	/* Nothing came, so it was something else that woke us. */
-	if (!frames || ++state->turns >= TURNS_PER_LOOK) {
+	if (!take(device) || ++state->turns >= TURNS_PER_LOOK) {
 		state->turns = 0;
 		raw_clear_errors(state);
 		if (interface_changed(&state->host))
@@ -284,4 +297,5 @@ const struct plh_backend plh_raw = {
 	.receive = raw_receive,
 	.fd = raw_fd,
 	.count = count,
+	.poll = raw_poll,
 };

@@ -308,7 +308,8 @@ static void clear_errors(const struct xdp_state *state)
 	}
 }
 
-static void xdp_receive(struct plh_device *device)
+/* How many frames came; in their rings, without a system call if there is none. */
+static uint32_t take(struct plh_device *device)
 {
 	struct xdp_state *state = plh_device_state(device);
 	bool want_room = false;
@@ -321,8 +322,20 @@ static void xdp_receive(struct plh_device *device)
 	}
 	if (want_room)
 		xdp_transmit(device);
+	return frames;
+}
+
+static void xdp_poll(struct plh_device *device)
+{
+	take(device);
+}
+
+static void xdp_receive(struct plh_device *device)
+{
+	struct xdp_state *state = plh_device_state(device);
+
 	/* Nothing came, so it was something else that woke us. */
-	if (!frames || ++state->turns >= TURNS_PER_LOOK) {
+	if (!take(device) || ++state->turns >= TURNS_PER_LOOK) {
 		state->turns = 0;
 		clear_errors(state);
 		if (interface_changed(&state->host))
@@ -339,4 +352,5 @@ const struct plh_backend plh_xdp = {
 	.receive = xdp_receive,
 	.fd = xdp_fd,
 	.count = count,
+	.poll = xdp_poll,
 };

@@ -242,3 +242,18 @@ def test_missing_right_is_named(build, kind, cable):
             check=False,
         )
     assert "(Operation not permitted): it needs CAP_NET_RAW" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("wait", ["busy", "adaptive"])
+def test_world_that_polls_sees_frames_and_the_interface(build, kind, cable, wait):
+    with pylibos.World("real", wait=wait) as world:
+        kernel = pylibos.boot(**build.options, world=world)
+        kernel.sysctl["net.ipv6.conf.default.disable_ipv6"] = 1
+        device = open_device(kernel, cable, f"{kind}:near0")
+        exchange(kernel, device, cable, 1)
+        cable.near.ip("link", "set", "near0", "down")
+        wait_until(kernel, lambda: carrier(kernel, device) == "0")
+        cable.near.ip("link", "set", "near0", "up")
+        wait_until(kernel, lambda: carrier(kernel, device) == "1")
+        exchange(kernel, device, cable, 2)
+        assert rx(device) == (2, 0)
