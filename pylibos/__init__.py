@@ -11,67 +11,72 @@ Source of all behaviour: the kernel of the image that is booted.
 
 from __future__ import annotations
 
-from pylibos import plot
-from pylibos._asyncio import KernelEventLoop
-from pylibos._boot_config import Allocator
-from pylibos._capture import Capture
-from pylibos._counters import Counters
-from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
-from pylibos._device_dpdk import DpdkDevice, DpdkStats, dpdk_init, dpdk_join
-from pylibos._device_raw import RawDevice
-from pylibos._device_spec import DeviceSpec
-from pylibos._device_xdp import XdpDevice
-from pylibos._dmesg import LogRecord
-from pylibos._drops import Drop, Drops
-from pylibos._errors import (
-    AbiMismatch,
-    BootError,
-    ConfigError,
-    DeadlockError,
-    DeviceSpecError,
-    ForkedProcess,
-    KernelDead,
-    KernelHalted,
-    KernelPanic,
-    LibraryNotFound,
-    ProgramFailed,
-    PylibosError,
-    ThreadError,
-    TopologyError,
-    WaitingTask,
-)
-from pylibos._file import RawFile
-from pylibos._kernel import Kernel, KernelStats, boot
-from pylibos._library import Image, ImageFile, images
-from pylibos._link import Link, LinkEnd, LinkStats
-from pylibos._link_settings import GilbertElliott
-from pylibos._network import Network
-from pylibos._node import Node, Switch
-from pylibos._probe import Probe
-from pylibos._probe_row import ProbeRow
-from pylibos._process import Process, Task
-from pylibos._program import Program
-from pylibos._protocol_info import BbrInfo, DctcpInfo, MptcpInfo, SctpInfo, VegasInfo
-from pylibos._select import Epoll, KernelSelector, Poll
-from pylibos._socket import Socket
-from pylibos._socket_record import Endpoint, SocketMemory, SocketRecord, SocketTimer
-from pylibos._socket_table import SocketTable
-from pylibos._stack_config import (
-    DeviceConfig,
-    InterfaceConfig,
-    NamesConfig,
-    NeighbourConfig,
-    RouteConfig,
-    StackConfig,
-    SysctlConfig,
-    boot_configured,
-    load_config,
-)
-from pylibos._sysctl import Sysctl
-from pylibos._tcp_info import CongestionState, TcpInfo, TcpOptions, TcpState
-from pylibos._tls import TlsSocket
-from pylibos._world import Clock, World
-from pylibos._world_wait import WorldThread
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pylibos import plot
+    from pylibos._asyncio import KernelEventLoop
+    from pylibos._boot_config import Allocator
+    from pylibos._capture import Capture
+    from pylibos._counters import Counters
+    from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
+    from pylibos._device_dpdk import DpdkDevice, DpdkStats, dpdk_init, dpdk_join
+    from pylibos._device_raw import RawDevice
+    from pylibos._device_spec import DeviceSpec
+    from pylibos._device_xdp import XdpDevice
+    from pylibos._dmesg import LogRecord
+    from pylibos._drops import Drop, Drops
+    from pylibos._errors import (
+        AbiMismatch,
+        BootError,
+        ConfigError,
+        DeadlockError,
+        DeviceSpecError,
+        ForkedProcess,
+        KernelDead,
+        KernelHalted,
+        KernelPanic,
+        LibraryNotFound,
+        ProgramFailed,
+        PylibosError,
+        StackError,
+        ThreadError,
+        TopologyError,
+        WaitingTask,
+    )
+    from pylibos._file import RawFile
+    from pylibos._kernel import Kernel, KernelStats, boot
+    from pylibos._library import Image, ImageFile, images
+    from pylibos._link import Link, LinkEnd, LinkStats
+    from pylibos._link_settings import GilbertElliott
+    from pylibos._network import Network
+    from pylibos._node import Node, Switch
+    from pylibos._probe import Probe
+    from pylibos._probe_row import ProbeRow
+    from pylibos._process import Process, Task
+    from pylibos._program import Program
+    from pylibos._protocol_info import BbrInfo, DctcpInfo, MptcpInfo, SctpInfo, VegasInfo
+    from pylibos._select import Epoll, KernelSelector, Poll
+    from pylibos._socket import Socket
+    from pylibos._socket_record import Endpoint, SocketMemory, SocketRecord, SocketTimer
+    from pylibos._socket_table import SocketTable
+    from pylibos._stack_config import (
+        DeviceConfig,
+        InterfaceConfig,
+        NamesConfig,
+        NeighbourConfig,
+        RouteConfig,
+        StackConfig,
+        SysctlConfig,
+        boot_configured,
+        load_config,
+    )
+    from pylibos._sysctl import Sysctl
+    from pylibos._tcp_info import CongestionState, TcpInfo, TcpOptions, TcpState
+    from pylibos._tls import TlsSocket
+    from pylibos._world import Clock, World
+    from pylibos._world_wait import WorldThread
 
 __all__ = [
     "AbiMismatch",
@@ -137,6 +142,7 @@ __all__ = [
     "SocketTable",
     "SocketTimer",
     "StackConfig",
+    "StackError",
     "Switch",
     "Sysctl",
     "SysctlConfig",
@@ -162,8 +168,140 @@ __all__ = [
     "plot",
 ]
 
-for _name in __all__:
-    _item = globals()[_name]
-    if isinstance(_item, type):
-        _item.__module__ = __name__
-del _name, _item
+# Loaded when first asked for: a command or a test needs few of them, and all take a while.
+_PLACES = {
+    "_asyncio": ("KernelEventLoop",),
+    "_boot_config": ("Allocator",),
+    "_capture": ("Capture",),
+    "_counters": ("Counters",),
+    "_device": (
+        "CallbackDevice",
+        "Device",
+        "DeviceBackend",
+        "DeviceStats",
+        "TapDevice",
+    ),
+    "_device_dpdk": (
+        "DpdkDevice",
+        "DpdkStats",
+        "dpdk_init",
+        "dpdk_join",
+    ),
+    "_device_raw": ("RawDevice",),
+    "_device_spec": ("DeviceSpec",),
+    "_device_xdp": ("XdpDevice",),
+    "_dmesg": ("LogRecord",),
+    "_drops": (
+        "Drop",
+        "Drops",
+    ),
+    "_errors": (
+        "AbiMismatch",
+        "BootError",
+        "ConfigError",
+        "DeadlockError",
+        "DeviceSpecError",
+        "ForkedProcess",
+        "KernelDead",
+        "KernelHalted",
+        "KernelPanic",
+        "LibraryNotFound",
+        "ProgramFailed",
+        "PylibosError",
+        "StackError",
+        "ThreadError",
+        "TopologyError",
+        "WaitingTask",
+    ),
+    "_file": ("RawFile",),
+    "_kernel": (
+        "Kernel",
+        "KernelStats",
+        "boot",
+    ),
+    "_library": (
+        "Image",
+        "ImageFile",
+        "images",
+    ),
+    "_link": (
+        "Link",
+        "LinkEnd",
+        "LinkStats",
+    ),
+    "_link_settings": ("GilbertElliott",),
+    "_network": ("Network",),
+    "_node": (
+        "Node",
+        "Switch",
+    ),
+    "_probe": ("Probe",),
+    "_probe_row": ("ProbeRow",),
+    "_process": (
+        "Process",
+        "Task",
+    ),
+    "_program": ("Program",),
+    "_protocol_info": (
+        "BbrInfo",
+        "DctcpInfo",
+        "MptcpInfo",
+        "SctpInfo",
+        "VegasInfo",
+    ),
+    "_select": (
+        "Epoll",
+        "KernelSelector",
+        "Poll",
+    ),
+    "_socket": ("Socket",),
+    "_socket_record": (
+        "Endpoint",
+        "SocketMemory",
+        "SocketRecord",
+        "SocketTimer",
+    ),
+    "_socket_table": ("SocketTable",),
+    "_stack_config": (
+        "DeviceConfig",
+        "InterfaceConfig",
+        "NamesConfig",
+        "NeighbourConfig",
+        "RouteConfig",
+        "StackConfig",
+        "SysctlConfig",
+        "boot_configured",
+        "load_config",
+    ),
+    "_sysctl": ("Sysctl",),
+    "_tcp_info": (
+        "CongestionState",
+        "TcpInfo",
+        "TcpOptions",
+        "TcpState",
+    ),
+    "_tls": ("TlsSocket",),
+    "_world": (
+        "Clock",
+        "World",
+    ),
+    "_world_wait": ("WorldThread",),
+}
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return import_module("pylibos.plot")
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'pylibos' has no attribute {name!r}")
+    item = getattr(import_module(f"pylibos.{module}"), name)
+    if isinstance(item, type):
+        item.__module__ = __name__
+    globals()[name] = item
+    return item
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

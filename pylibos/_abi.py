@@ -664,6 +664,7 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_nuse_destroy": (None, (c_void_p,)),
     "plh_nuse_add": (c_int, (c_void_p, c_int)),
     "plh_nuse_run": (c_int, (c_void_p, c_int, c_int)),
+    "plh_nuse_redirect": (c_int, (c_void_p, c_char_p, c_void_p, c_uint64)),
     "plh_nuse_stats": (None, (c_void_p, c_void_p)),
     "plh_nuse_programs": (c_uint32, (c_void_p, c_void_p, c_uint32)),
     "plh_nuse_exec": (c_int, (c_int, c_char_p, c_void_p, c_void_p)),

@@ -98,6 +98,10 @@ class ProgramFailed(PylibosError):  # noqa: N818
     """A spawned program ended with an exception that nobody asked for (``__cause__``)."""
 
 
+class StackError(PylibosError):
+    """A stack for programs cannot be made, joined or asked."""
+
+
 class TopologyError(PylibosError, ValueError):
     """A topology file does not say what it should; the message names the file and the place."""
 
@@ -118,3 +122,10 @@ class ConfigError(PylibosError, ValueError):
         super().__init__(message)
         self.path = path
         self.line = line
+
+
+# They are shown, and caught, by their public name, whoever imported them.
+for _item in list(globals().values()):
+    if isinstance(_item, type) and _item.__module__ == __name__:
+        _item.__module__ = "pylibos"
+del _item

@@ -63,6 +63,8 @@ class Socket(Files, Transfer, socket.socket):
         fileno: an open descriptor of the process to take over.
     """
 
+    __module__ = "pylibos"
+
     _fd: int = -1
     _family: int = 0
     _type: int = 0

@@ -103,6 +103,8 @@ struct ll_task *ll_task_attach(struct ll_task *host)
 	host->kernel_task = (unsigned long)current;
 	host->stack_top = ll_stack_top(current->thread.stack);
 	current->thread.host = host;
+	/* The switch to this task came too early to know. */
+	ll_remote = host->flags & LL_TASK_REMOTE;
 	return host;
 }
 

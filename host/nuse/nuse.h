@@ -9,6 +9,7 @@
  *   program.c     processes and threads of programs, and their tasks in the kernel
  *   object.c      descriptors of the stack and their placeholders in programs
  *   memory.c      the memory of programs
+ *   path.c        which paths lead into the stack;  tree.c  its folders
  *   filter.c      the seccomp filter;  gate.c  how to go round it;  exec.c  both at work
  *   wait.c        waiting for descriptors of host and stack, time and signals
  *   call_*.c      what is special about groups of system calls
@@ -102,6 +103,8 @@ struct nuse_thread {
 struct nuse_thread *thread_of(struct plh_nuse *nuse, pid_t tid);
 /* A free task of the program's; NULL and errno. */
 struct worker *worker_of(struct plh_nuse *nuse, struct program *program);
+/* Process id in the kernel; 0 if it cannot be made a process there. */
+int program_stack_pid(struct plh_nuse *nuse, struct program *program);
 /* One with the server's own memory. */
 struct worker *worker_local(struct plh_nuse *nuse);
 /* It makes no call any more. */
@@ -252,6 +255,22 @@ int memory_write(const struct request *request, uint64_t remote, const void *loc
 /* A string with its NUL: its length, -EFAULT, -ENAMETOOLONG. */
 ssize_t memory_read_text(const struct request *request, char *text, uint64_t remote, size_t bytes);
 
+/* --- Paths --- */
+
+enum place {
+	PLACE_HOST,
+	PLACE_STACK, /* path is the one to open there */
+	PLACE_REDIRECT, /* plh_nuse_redirect(): see redirect_text() */
+};
+/* What a path of the program means; only text is looked at. */
+enum place path_of(struct plh_nuse *nuse, struct request *request, int dirfd, uint64_t remote,
+		   char *path);
+const char *redirect_text(const struct plh_nuse *nuse, const char *path, size_t *bytes);
+void redirects_free(struct plh_nuse *nuse);
+/* A descriptor of a folder that shows the stack's names; -errno. */
+int tree_open(struct plh_nuse *nuse, int stack_fd, const char *path);
+void tree_free(struct plh_nuse *nuse);
+
 /* --- System calls --- */
 
 struct nuse_call {
@@ -287,6 +306,9 @@ void call_poll(struct plh_nuse *nuse, struct request *request);
 void call_select(struct plh_nuse *nuse, struct request *request);
 void call_fcntl(struct plh_nuse *nuse, struct request *request);
 void call_ioctl(struct plh_nuse *nuse, struct request *request);
+void call_open(struct plh_nuse *nuse, struct request *request);
+/* stat, access, readlink and their relatives. */
+void call_path(struct plh_nuse *nuse, struct request *request);
 void call_identity(struct plh_nuse *nuse, struct request *request);
 void call_io_uring(struct plh_nuse *nuse, struct request *request);
 void call_foreign(struct plh_nuse *nuse, struct request *request);
@@ -319,6 +341,8 @@ struct plh_nuse {
 	struct worker *idle_local;
 	struct seccomp_notif *notif; /* as large as the host's kernel wants */
 	size_t notif_bytes;
+	struct redirect *redirects;
+	char tree[32]; /* the folder of tree.c, or "" */
 	struct plh_nuse_stats stats;
 	bool woken;
 };

@@ -149,24 +149,35 @@ static int refresh(struct plh_nuse *nuse, struct program *program)
 	return 0;
 }
 
+static int make_leader(struct plh_nuse *nuse, struct program *program)
+{
+	if (program->stale && refresh(nuse, program))
+		return -ESRCH;
+	if (program->leader)
+		return 0;
+	program->leader = worker_create(nuse, &nuse->root, LEADER_FLAGS, NULL);
+	if (!program->leader)
+		return -errno;
+	if (!take_user(nuse, program, program->leader))
+		return 0;
+	worker_free(nuse, program->leader);
+	program->leader = NULL;
+	return -EPERM;
+}
+
+int program_stack_pid(struct plh_nuse *nuse, struct program *program)
+{
+	return make_leader(nuse, program) ? 0 : program->leader->task->pid;
+}
+
 struct worker *worker_of(struct plh_nuse *nuse, struct program *program)
 {
+	int error = make_leader(nuse, program);
 	struct worker *worker;
 
-	if (program->stale && refresh(nuse, program)) {
-		errno = ESRCH;
+	if (error) {
+		errno = -error;
 		return NULL;
-	}
-	if (!program->leader) {
-		program->leader = worker_create(nuse, &nuse->root, LEADER_FLAGS, NULL);
-		if (!program->leader)
-			return NULL;
-		if (take_user(nuse, program, program->leader)) {
-			worker_free(nuse, program->leader);
-			program->leader = NULL;
-			errno = EPERM;
-			return NULL;
-		}
 	}
 	worker = program->idle;
 	if (worker) {

@@ -46,6 +46,9 @@ int plh_nuse_add(struct plh_nuse *nuse, int listener_fd);
  */
 int plh_nuse_run(struct plh_nuse *nuse, int wake_fd, int until_empty);
 
+/* Programs that read the file at an absolute path see this text; 0 or -errno. */
+int plh_nuse_redirect(struct plh_nuse *nuse, const char *path, const void *text, uint64_t bytes);
+
 struct plh_nuse_stats {
 	uint64_t calls; /* notifications served */
 	uint64_t passed; /* of them left to the host, being none of the stack's */

@@ -4,6 +4,7 @@
  * the devices of its kernel, and until the kernel's next deadline.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -11,7 +12,9 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,9 +83,11 @@ static void listener_ready(struct plh_nuse *nuse, struct watch *watch, uint32_t 
 
 	if (events & EPOLLIN) {
 		memset(nuse->notif, 0, nuse->notif_bytes);
-		/* ENOENT: a signal took the caller away again. */
+		/* ENOENT: a signal took the caller away again.  Else it is no listener. */
 		if (!ioctl(watch->fd, SECCOMP_IOCTL_NOTIF_RECV, nuse->notif))
 			serve_notification(nuse, listener, nuse->notif);
+		else if (errno != ENOENT && errno != EINTR && errno != EAGAIN)
+			listener_close(nuse, listener);
 	} else if (events & EPOLLHUP) {
 		listener_close(nuse, listener); /* the last of its programs has ended */
 	}
@@ -235,10 +240,19 @@ static int prepare_root(struct plh_nuse *nuse)
 	/* As rt_sigaction(2) has it: handler, flags, restorer, mask. */
 	const uint64_t ignore[4] = { (uint64_t)SIG_IGN };
 	const struct rlimit files = { 1 << 20, 1 << 20 };
+	struct timespec now;
 	int64_t ret;
 
+	/* Programs that open it get the stack's, which needs a name first. */
+	stack_call(nuse, SYS_mkdirat, (uint64_t)AT_FDCWD, (uint64_t)"/dev", 0755, 0, 0, 0);
+	stack_call(nuse, SYS_mkdirat, (uint64_t)AT_FDCWD, (uint64_t)"/dev/net", 0755, 0, 0, 0);
+	stack_call(nuse, SYS_mknodat, (uint64_t)AT_FDCWD, (uint64_t)"/dev/net/tun", S_IFCHR | 0666,
+		   makedev(10, 200), 0, 0);
 	stack_call(nuse, SYS_rt_sigaction, SIGPIPE, (uint64_t)ignore, 0, 8, 0, 0);
 	stack_call(nuse, SYS_rt_sigaction, SIGURG, (uint64_t)ignore, 0, 8, 0, 0);
+	/* Time stamps of packets are compared with gettimeofday(2). */
+	clock_gettime(CLOCK_REALTIME, &now);
+	stack_call(nuse, SYS_clock_settime, CLOCK_REALTIME, (uint64_t)&now, 0, 0, 0, 0);
 	ret = stack_call(nuse, SYS_prlimit64, 0, RLIMIT_NOFILE, (uint64_t)&files, 0, 0, 0);
 	return ret < 0 ? (int)ret : 0;
 }
@@ -319,6 +333,8 @@ void plh_nuse_destroy(struct plh_nuse *nuse)
 	table_free(&nuse->programs);
 	table_free(&nuse->threads);
 	table_free(&nuse->objects);
+	redirects_free(nuse);
+	tree_free(nuse);
 	free(nuse->notif);
 	free(nuse);
 }

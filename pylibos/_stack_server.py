@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The process of a stack: it boots the kernel and serves programs and commands.
+
+Programs come as listeners of their seccomp filters (host/nuse/), commands as lines of JSON;
+both through UNIX sockets.  Everything that a program calls is served in C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pylibos import _abi
+from pylibos._errors import PylibosError, StackError
+from pylibos._library import host, last_error
+
+if TYPE_CHECKING:
+    from pylibos._kernel import Kernel
+    from pylibos._stack_config import StackConfig
+
+MAX_REQUEST_BYTES = 4096
+MAX_PROGRAMS = 4096
+
+
+class StackServer:
+    """Serves programs on a kernel until it is told to stop.
+
+    Args:
+        kernel: of a real-time world of its own.
+        name: of the stack; "" for one that lives as long as its programs.
+        log_fd: gets a line for each call that is refused; -1 for none.
+        trace_fd: gets a line for each call; -1 for none.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        *,
+        name: str = "",
+        log_fd: int = 2,
+        trace_fd: int = -1,
+    ) -> None:
+        self.kernel = kernel
+        self.name = name
+        self._library = host()
+        config = _abi.plh_nuse_config(owner_uid=os.geteuid(), log_fd=log_fd, trace_fd=trace_fd)
+        self._nuse = self._library.plh_nuse_create(
+            kernel._machine.open_handle, ctypes.byref(config)
+        )
+        if not self._nuse:
+            raise StackError(last_error())
+        self._started_s = time.time()
+        self._epoll = select.epoll()
+        self._served: dict[int, Callable[[], None]] = {}
+        self._buffers: dict[int, bytes] = {}
+        self._stop = False
+
+    def redirect(self, path: str, text: str) -> None:
+        """Show programs a file of this text instead of the host's at an absolute path."""
+        data = text.encode()
+        if self._library.plh_nuse_redirect(self._nuse, os.fsencode(path), data, len(data)):
+            raise StackError(last_error())
+
+    # --- What comes in ---
+
+    def listen(self, server: socket.socket) -> None:
+        """Take connections of programs and commands."""
+        server.setblocking(False)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                self.serve(server.accept()[0])
+
+        self._watch(server.fileno(), accept)
+
+    def serve(self, connection: socket.socket) -> None:
+        """Take one program, or commands, from a connection, which is the server's from now on."""
+        connection.setblocking(False)
+        number = connection.fileno()
+        self._buffers[number] = b""
+        self._watch(number, lambda: self._read(connection))
+
+    def _watch(self, number: int, function: Callable[[], None]) -> None:
+        self._served[number] = function
+        self._epoll.register(number, select.EPOLLIN)
+
+    def _drop(self, connection: socket.socket) -> None:
+        number = connection.fileno()
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(number)
+        self._served.pop(number, None)
+        self._buffers.pop(number, None)
+        connection.close()
+
+    def _read(self, connection: socket.socket) -> None:
+        try:
+            data, descriptors, *_ = socket.recv_fds(connection, MAX_REQUEST_BYTES, 4)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._drop(connection)
+            return
+        if data == b"L" and len(descriptors) == 1:
+            self._take_program(connection, descriptors[0])
+            return
+        for descriptor in descriptors:
+            os.close(descriptor)
+        buffer = self._buffers[connection.fileno()] + data
+        line, found, rest = buffer.partition(b"\n")
+        if found:
+            self._buffers[connection.fileno()] = rest
+            self._reply(connection, self._answer(line))
+        elif len(buffer) > MAX_REQUEST_BYTES:
+            self._reply(connection, {"error": "the request is too long"})
+            self._drop(connection)
+        else:
+            self._buffers[connection.fileno()] = buffer
+
+    def _take_program(self, connection: socket.socket, listener: int) -> None:
+        # Whatever else was sent as a listener: it is watched, and no notification comes.
+        if self._library.plh_nuse_add(self._nuse, listener) == 0:
+            with contextlib.suppress(OSError):
+                connection.send(b"\1")
+        self._drop(connection)
+
+    @staticmethod
+    def _reply(connection: socket.socket, answer: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            connection.send(json.dumps(answer).encode() + b"\n")
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            wish = request["do"]
+        except (ValueError, TypeError, KeyError):
+            return {"error": 'a request is a line of JSON such as {"do": "status"}'}
+        if wish == "stop":
+            self._stop = True
+            return {"stopped": True}
+        if wish == "status":
+            return self.status()
+        return {"error": f"unknown request {wish!r}; known are status and stop"}
+
+    def status(self) -> dict[str, Any]:
+        """What the stack is and has done, for ``pylibos stack list``."""
+        stats = _abi.plh_nuse_stats()
+        self._library.plh_nuse_stats(self._nuse, ctypes.byref(stats))
+        programs = (_abi.plh_nuse_program * MAX_PROGRAMS)()
+        count = self._library.plh_nuse_programs(self._nuse, programs, MAX_PROGRAMS)
+        return {
+            "name": self.name,
+            "pid": os.getpid(),
+            "release": self.kernel.release,
+            "up_s": round(time.time() - self._started_s, 3),
+            "devices": [device.name for device in self.kernel._machine.devices],
+            "stats": {field[0]: getattr(stats, field[0]) for field in stats._fields_},
+            "programs": [
+                {"pid": item.pid, "uid": item.uid, "threads": item.threads}
+                for item in programs[: min(count, MAX_PROGRAMS)]
+            ],
+        }
+
+    # --- Serving ---
+
+    def run(self) -> None:
+        """Serve until a request, SIGTERM or SIGINT, or, without a name, the last program's end.
+
+        Raises:
+            KernelDead: the kernel has panicked.
+        """
+        for wish in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(wish, self._signalled)
+        forever = bool(self.name)
+        while not self._stop:
+            until_empty = not forever and not self._served
+            status = self._library.plh_nuse_run(self._nuse, self._epoll.fileno(), until_empty)
+            if status == _abi.PLH_OK:
+                for number, _events in self._epoll.poll(0):
+                    if number in self._served:
+                        self._served[number]()
+            elif status == _abi.PLH_TIMEOUT:
+                return
+            elif status != _abi.PLH_SIGNAL:
+                self.kernel._machine.fail(status)
+
+    def _signalled(self, _number: int, _frame: object) -> None:
+        self._stop = True
+
+    def close(self) -> None:
+        """Close what programs left open, and halt the kernel."""
+        if self._nuse:
+            self._library.plh_nuse_destroy(self._nuse)
+            self._nuse = None
+        self._epoll.close()
+        self.kernel.halt()
+
+
+def boot_server(
+    config: StackConfig, *, name: str = "", log_fd: int = 2, trace_fd: int = -1
+) -> StackServer:
+    """Boot a configured stack with a server for programs.
+
+    Raises:
+        PylibosError: it cannot be booted or configured.
+    """
+    from pylibos._stack_config import boot_configured
+
+    kernel = boot_configured(config)
+    try:
+        server = StackServer(kernel, name=name, log_fd=log_fd, trace_fd=trace_fd)
+        if config.names.nameservers or config.names.search:
+            server.redirect("/etc/resolv.conf", config.names.resolv_conf())
+        if config.names.hosts:
+            server.redirect("/etc/hosts", config.names.hosts_file())
+    except PylibosError:
+        kernel.halt()
+        raise
+    return server
