@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``python -m benchmarks NAME... [--json FILE] [--record]``; NAME is "all" or from "list"."""
+"""``python -m benchmarks NAME... [--json FILE] [--record]``; NAME is "all" or from "list".
+
+``python -m benchmarks soak --minutes 10`` measures nothing: it loads a router for a time.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import soak
 from benchmarks.figure import Figure, Measurement, Setting, machine
 from benchmarks.figures import FIGURES
 from pylibos import _library
 
+MORE_IS_BETTER = ("Gbit/s", "Mpps", "of relay", "of native")
 HISTORY = Path(__file__).resolve().parent / "history"
 
 
@@ -28,6 +33,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--record", action="store_true", help="append them to benchmarks/history")
     parser.add_argument("--kernel", default="6.12", help="series to measure")
     parser.add_argument("--rounds", type=int, default=9, help="repetitions from Python")
+    parser.add_argument("--minutes", type=float, default=10, help="of soak")
     return parser.parse_args()
 
 
@@ -49,11 +55,10 @@ def find_images(kernel: str, rounds: int) -> Setting:
 
 def add_row(table: Table, figure: Figure, item: Measurement, all_items: list[Measurement]) -> None:
     """Write one row: the library's number, native's beside it, and the goal."""
-    native = next(
-        (other for other in all_items if (other.name, other.who) == (item.name, "native")), None
-    )
+    peers = {other.who: other for other in all_items if other.name == item.name}
+    native, relay = peers.get("native"), peers.get("relay")
     goal = figure.goals.get(item.name)
-    more = item.unit == "Gbit/s"
+    more = item.unit in MORE_IS_BETTER
     reached = ""
     if goal is not None:
         good = item.median >= goal if more else item.median <= goal
@@ -63,7 +68,7 @@ def add_row(table: Table, figure: Figure, item: Measurement, all_items: list[Mea
         f"{item.median:,.2f}",
         f"{item.best:,.2f}",
         item.unit,
-        f"{native.median:,.2f}" if native else "",
+        f"{native.median:,.2f}" if native else f"{relay.median:,.2f} relay" if relay else "",
         reached,
     )
 
@@ -75,6 +80,8 @@ def main() -> int:
         for figure in FIGURES.values():
             console.print(f"{figure.name:26} {figure.about}", highlight=False)
         return 0
+    if options.names == ["soak"]:
+        return soak.run(options.minutes, options.kernel, "lean", console)
     # One core for all, so that library and native have the same.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     setting = find_images(options.kernel, options.rounds)

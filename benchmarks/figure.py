@@ -15,7 +15,7 @@ class Measurement:
 
     Attributes:
         name: of the figure, such as "null_call_virtual".
-        who: "library" or "native".
+        who: "library", "native", or "relay": the channel without a stack.
         unit: such as "ns".
         median, best: over the rounds.
     """

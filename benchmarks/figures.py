@@ -6,6 +6,7 @@ from __future__ import annotations
 from benchmarks.build_time import build
 from benchmarks.figure import Figure, Measurement, Setting
 from benchmarks.from_c import run_program
+from benchmarks.from_devices import added_delay, router_on, send_on
 from benchmarks.from_network import (
     chains,
     dce_scaling,
@@ -54,6 +55,26 @@ _C: dict[str, tuple[str, dict[str, float]]] = {
     "router": ("a router alone, 64 bytes of UDP, rings in memory", {"router_64": 130}),
     "blocked_calls": ("10,000 recv() blocked at once on one host thread", {}),
 }
+
+
+def _on_channels() -> list[Figure]:
+    found = [
+        Figure(
+            "router_tap_programs",
+            "a router between two taps, UDP from program to program of the host",
+            router_on("tap-programs"),
+            {f"router_tap_programs_{size}_ratio": 0.95 for size in (64, 1024)},
+        )
+    ]
+    for channel in ("tap", "raw"):
+        goals = {f"router_{channel}_{size}_ratio": 0.95 for size in (64, 1024)}
+        about = f"a router between two ends of {channel}, against a relay without a stack"
+        found.append(Figure(f"router_{channel}", about, router_on(channel), goals))
+        about = f"UDP of 64 bytes from one socket through {channel}, against the channel alone"
+        goals = {f"send_{channel}_64_ratio": 0.9}
+        found.append(Figure(f"send_{channel}", about, send_on(channel), goals))
+    return found
+
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
@@ -128,6 +149,13 @@ FIGURES: dict[str, Figure] = {
             "DCE's scaling scenario: 202 nodes, 100 flows, 64 s of virtual time, boot included",
             dce_scaling,
             {"dce_scaling_default": 2, "dce_scaling_lean": 2},
+        ),
+        *_on_channels(),
+        Figure(
+            "ping_tap",
+            "a round trip through a router between two taps, above that through a relay",
+            added_delay,
+            {"ping_tap_epoll_added": 15, "ping_tap_busy_added": 5},
         ),
         Figure(
             "build",

@@ -136,6 +136,8 @@ class OurStack(HostStack):
         for device, side in zip(self.devices, SIDES, strict=False):
             self._configure(device, *side[2:])
         self.kernel.sysctl["net.ipv4.ip_forward"] = 1
+        # Nothing leaves but what is measured.
+        self.kernel.sysctl["net.ipv6.conf.all.disable_ipv6"] = 1
         super().__init__()
 
     def _configure(self, device: Any, network: str, neighbour: str, lladdr: str) -> None:

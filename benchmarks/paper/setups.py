@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -76,7 +77,7 @@ def _packet_ports(topology: Topology, names: tuple[str, str]) -> tuple[str, str]
     )
 
 
-def _tap(topology: Topology) -> Ends:
+def _tap(topology: Topology, _who: str) -> Ends:
     fds = topology.taps()
     return Ends(
         _packet_ports(topology, ("t0", "t1")),
@@ -86,7 +87,27 @@ def _tap(topology: Topology) -> Ends:
     )
 
 
-def _raw(topology: Topology) -> Ends:
+def _tap_between_programs(topology: Topology, who: str) -> Ends:
+    """As tap, but sender and receiver are programs with UDP sockets of the host's own stack."""
+    ends = _tap(topology, who)
+    # A relay leaves addresses as they are: with it each end is the other's next hop.
+    gateways = ("b2", "a1") if who == "relay" else ("a2", "b1")
+    for namespace, name, mac, own, gateway in (
+        (topology.sender, "t0", "a1", "10.0.1.1/24", ("10.0.1.2", gateways[0])),
+        (topology.receiver, "t1", "b2", "10.0.2.2/24", ("10.0.2.1", gateways[1])),
+    ):
+        namespace.ip(
+            f"link set {name} address 02:00:00:00:00:{mac}",
+            f"address add {own} dev {name}",
+            f"neighbour add {gateway[0]} lladdr 02:00:00:00:00:{gateway[1]} dev {name}",
+            f"route add default via {gateway[0]}",
+        )
+    sender, receiver = topology.sender.fd, topology.receiver.fd
+    ports = f"udp:{sender}:10.0.1.1:10.0.2.2", f"udp:{receiver}:10.0.2.2:10.0.1.1"
+    return dataclasses.replace(ends, tester=ports)
+
+
+def _raw(topology: Topology, _who: str) -> Ends:
     topology.cables()
     return Ends(
         _packet_ports(topology, ("s0", "d0")),
@@ -95,7 +116,9 @@ def _raw(topology: Topology) -> Ends:
     )
 
 
-CHANNELS: dict[str, Callable[[Topology], Ends]] = {"raw": _raw, "tap": _tap}
+CHANNELS: dict[str, Callable[[Topology, str], Ends]] = {"raw": _raw, "tap": _tap}
+# What single figures measure beside them.
+OTHERS: dict[str, Callable[[Topology, str], Ends]] = {"tap-programs": _tap_between_programs}
 
 
 class Setup:
@@ -122,7 +145,11 @@ class Setup:
         self._stack = ExitStack()
         try:
             self._topology = self._stack.enter_context(Topology())
-            ends = self._native() if who == "native" else CHANNELS[channel](self._topology)
+            ends = (
+                self._native()
+                if who == "native"
+                else (CHANNELS | OTHERS)[channel](self._topology, who)
+            )
             self.middle = self._middle(ends)
             topology = self._topology
             fds = (topology.sender.fd, topology.receiver.fd, *ends.fds)

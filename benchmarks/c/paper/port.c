@@ -9,7 +9,7 @@
 
 #include "port.h"
 
-static const struct port_kind *const kinds[] = { &port_packet, &port_tap };
+static const struct port_kind *const kinds[] = { &port_packet, &port_tap, &port_udp };
 
 void fail(const char *what)
 {

@@ -41,7 +41,7 @@ struct port_kind {
 	uint64_t (*lost)(struct port *port);
 };
 
-extern const struct port_kind port_packet, port_tap;
+extern const struct port_kind port_packet, port_tap, port_udp;
 
 void port_open(struct port *port, const char *spec);
 

@@ -15,6 +15,7 @@
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,10 +84,16 @@ static void begin(void)
 
 /* --- load --- */
 
+enum fault { NO_FAULT, DUPLICATED, TRUNCATED, CORRUPTED, FAULTS };
+
 struct load {
 	struct traffic_frame frames[PORT_BATCH];
-	uint64_t offered, refused, lost, duplicated, truncated, corrupted, sent;
+	uint64_t offered, refused;
+	uint64_t lost; /* on purpose: never sent */
+	uint64_t taken[FAULTS]; /* by the channel */
+	uint8_t faults[PORT_BATCH]; /* of the batch */
 	uint64_t number;
+	bool dirty; /* frames were corrupted */
 };
 
 /* One frame into the batch, or none, or two; how many. */
@@ -96,26 +103,28 @@ static int add_faulty(struct load *load, const struct faults *faults, struct fra
 	uint32_t chance = (uint32_t)(random_bits() % 1000);
 
 	own->number = load->number++;
+	load->faults[at] = NO_FAULT;
 	if (chance < faults->lose) {
 		load->lost++;
 		return 0;
 	}
 	chance -= faults->lose;
 	if (chance < faults->duplicate && at + 1 < PORT_BATCH) {
-		load->duplicated++;
+		load->faults[at + 1] = DUPLICATED;
 		batch[at + 1] = (struct frame){ (uint8_t *)own, batch[at].bytes };
 		return 2;
 	}
 	chance -= faults->duplicate;
 	if (chance < faults->truncate) {
-		load->truncated++;
+		load->faults[at] = TRUNCATED;
 		batch[at].bytes = ETHERNET_BYTES +
 				  (uint32_t)(random_bits() % (batch[at].bytes - ETHERNET_BYTES));
 		return 1;
 	}
 	chance -= faults->truncate;
 	if (chance < faults->corrupt) {
-		load->corrupted++;
+		load->faults[at] = CORRUPTED;
+		load->dirty = true;
 		batch[at].data[random_bits() % batch[at].bytes] ^=
 			(uint8_t)(1 + random_bits() % 255);
 	}
@@ -125,7 +134,7 @@ static int add_faulty(struct load *load, const struct faults *faults, struct fra
 static void send_batch(struct load *load, uint32_t size, int due, const struct faults *faults)
 {
 	struct frame batch[PORT_BATCH];
-	uint64_t corrupted = load->corrupted, now_ns = monotonic_ns();
+	uint64_t now_ns = monotonic_ns();
 	int count = 0, done = 0;
 
 	while (count < due) {
@@ -138,35 +147,40 @@ static void send_batch(struct load *load, uint32_t size, int due, const struct f
 			count += more;
 			due -= !more;
 		} else {
+			load->faults[count] = NO_FAULT;
 			load->frames[count++].number = load->number++;
 		}
 	}
 	load->offered += (uint64_t)count;
 	/* What the channel does not take at once is lost: an open loop. */
 	while (done < count) {
-		done += near.kind->send(&near, batch + done, count - done);
+		int taken = near.kind->send(&near, batch + done, count - done);
+
+		for (; taken > 0; taken--)
+			load->taken[load->faults[done++]]++;
 		if (done < count) {
 			load->refused++;
 			done++;
 		}
 	}
-	if (load->corrupted != corrupted)
+	if (load->dirty)
 		for (int i = 0; i < PORT_BATCH; i++)
 			traffic_fill(&load->frames[i], FORTH, size);
+	load->dirty = false;
 }
 
 static void run_load(uint64_t rate, uint32_t size, uint64_t ms, const struct faults *faults)
 {
 	static struct load load;
 	uint64_t start_ns, now_ns, end_ns, sending_ns, lost;
-	uint64_t issued = 0;
+	uint64_t issued = 0, heard_ns, silence_ns = 0;
 
 	begin();
 	memset(&load, 0, sizeof(load));
 	for (int i = 0; i < PORT_BATCH; i++)
 		traffic_fill(&load.frames[i], FORTH, size);
 	lost = port_lost(&far);
-	start_ns = now_ns = monotonic_ns();
+	start_ns = now_ns = heard_ns = monotonic_ns();
 	end_ns = start_ns + ms * NS_PER_MS;
 	for (; now_ns < end_ns; now_ns = monotonic_ns()) {
 		uint64_t due = PORT_BATCH;
@@ -182,7 +196,10 @@ static void run_load(uint64_t rate, uint32_t size, uint64_t ms, const struct fau
 		if (due)
 			send_batch(&load, size, (int)due, faults);
 		issued += due;
-		take_arrivals();
+		if (take_arrivals())
+			heard_ns = now_ns;
+		else if (now_ns - heard_ns > silence_ns)
+			silence_ns = now_ns - heard_ns;
 	}
 	sending_ns = now_ns - start_ns;
 	for (uint64_t last_ns = now_ns; now_ns - last_ns < QUIET_NS; now_ns = monotonic_ns())
@@ -198,7 +215,8 @@ static void run_load(uint64_t rate, uint32_t size, uint64_t ms, const struct fau
 	       (double)arrivals.received * 1e9 / (double)(arrivals.last_ns - start_ns));
 	printf(", \"lost\": %" PRIu64 ", \"duplicated\": %" PRIu64 ", \"truncated\": %" PRIu64
 	       ", \"corrupted\": %" PRIu64,
-	       load.lost, load.duplicated, load.truncated, load.corrupted);
+	       load.lost, load.taken[DUPLICATED], load.taken[TRUNCATED], load.taken[CORRUPTED]);
+	printf(", \"longest_silence_ms\": %.1f", (double)silence_ns / 1e6);
 	print_delays(&arrivals);
 	printf("}\n");
 }
