@@ -183,6 +183,21 @@ void device_watch(struct plh_device *device)
 	device->fd_events = event.events;
 }
 
+void device_set_fd(struct plh_device *device, int fd)
+{
+	struct plh_world *world = device->kernel->world;
+
+	if (device->fd == fd)
+		return;
+	if (device->fd_events) {
+		epoll_ctl(world->epoll_fd, EPOLL_CTL_DEL, device->fd, NULL);
+		world->watched--;
+		device->fd_events = 0;
+	}
+	device->fd = fd;
+	device_watch(device);
+}
+
 void device_stall_transmit(struct plh_device *device)
 {
 	device->tx_stalled = true;
@@ -195,6 +210,11 @@ void device_readable(struct plh_device *device, uint32_t events)
 		device->tx_stalled = false;
 		device_watch(device);
 		device->backend->transmit(device);
+		/*
+		 * The kernel asks to be notified once: if there was not room enough for
+		 * it then, it waits until it looks again.
+		 */
+		kick_kernel(device);
 	}
 	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
 		device->backend->receive(device);

@@ -28,6 +28,7 @@ struct plh_device {
 	bool rx_stalled; /* waits for empty receive buffers */
 	bool tx_stalled; /* waits for room in the backend */
 	bool opened; /* the backend's open() was a success */
+	char problem[192]; /* the last one's sentence, see device_report() */
 	void *state; /* plh_device_state() */
 };
 
@@ -42,6 +43,13 @@ static inline void *plh_device_state(struct plh_device *device)
  * it under its name with the prefix.
  */
 #define FOR_LIBRARIES(name) __asm__("plh_" #name) __attribute__((visibility("protected")))
+
+/* Wakes a backend up at a time of the world's clock. */
+struct device_timer {
+	struct event event;
+	struct plh_device *device; /* NULL: not in use */
+	void (*due)(struct plh_device *device, uint64_t now_ns);
+};
 
 #pragma GCC visibility push(hidden)
 
@@ -89,6 +97,23 @@ void device_stall_transmit(struct plh_device *device);
 /* Up to date with what the device waits for. */
 void device_watch(struct plh_device *device);
 void device_set_carrier(struct plh_device *device, bool up) FOR_LIBRARIES(device_set_carrier);
+/* The backend's descriptor is another one now, or none (-1); before the old one is closed. */
+void device_set_fd(struct plh_device *device, int fd);
+/* Drop all frames that wait to be sent. */
+void device_flush(struct plh_device *device);
+/* Note what went wrong outside, for plh_device_problem(). */
+void device_report(struct plh_device *device, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* 0 or -ENOMEM with an error. */
+int device_timer_open(struct device_timer *timer, struct plh_device *device,
+		      void (*due)(struct plh_device *device, uint64_t now_ns));
+/* LL_NEVER: not at all. */
+void device_timer_set(struct device_timer *timer, uint64_t time_ns);
+void device_timer_close(struct device_timer *timer);
+/* EVENT_DEVICE */
+void device_timer_due(struct event *event, uint64_t now_ns);
+
 /* plh_device_remove() for a device of any kind, with the lock. */
 int device_remove(struct plh_device *device);
 extern const struct plh_backend link_backend;

@@ -2,6 +2,8 @@
 /* Adding devices to kernels and taking them away again. */
 #include <errno.h>
 #include <net/if.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -77,7 +79,7 @@ static bool open_backend(struct plh_device *device, const void *parameters)
 
 		device->fd = device->backend->fd(device, &events);
 	}
-	if ((device->fd >= 0 || device->backend->poll) && device->kernel->world->epoll_fd < 0) {
+	if ((device->backend->fd || device->backend->poll) && device->kernel->world->epoll_fd < 0) {
 		plh_set_error("A %s device needs a world with a real-time clock: nothing outside "
 			      "can follow this one's.",
 			      device->backend->name);
@@ -171,7 +173,7 @@ void device_free(struct plh_device *device)
 }
 
 /* Frames that the backend will not take are dropped. */
-static void flush(struct plh_device *device)
+void device_flush(struct plh_device *device)
 {
 	for (uint32_t queue = 0; queue < device->netdev->queues; queue++) {
 		struct ring_span frame;
@@ -189,7 +191,7 @@ int device_remove(struct plh_device *device)
 	int status = PLH_OK;
 
 	if (kernel->state == PLH_KERNEL_RUNNING) {
-		flush(device);
+		device_flush(device);
 		netdev->opaque = 0;
 		status = call_by_host(kernel, LL_SYS_NETDEV_DEL, (uint64_t)netdev, 0, &ret);
 		if (status != PLH_OK && kernel->state == PLH_KERNEL_RUNNING) {
@@ -244,6 +246,28 @@ int plh_device_carrier(struct plh_device *device, int up)
 	device_set_carrier(device, up != 0);
 	world_settle(world);
 	world_end(world);
+	return PLH_OK;
+}
+
+int plh_device_has_carrier(struct plh_device *device)
+{
+	return __atomic_load_n(&device->netdev->carrier, __ATOMIC_ACQUIRE) != 0;
+}
+
+void device_report(struct plh_device *device, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(device->problem, sizeof(device->problem), format, arguments);
+	va_end(arguments);
+}
+
+int plh_device_problem(struct plh_device *device, char *text, uint64_t bytes)
+{
+	world_lock(device->kernel->world);
+	snprintf(text, bytes, "%s", device->problem);
+	world_unlock(device->kernel->world);
 	return PLH_OK;
 }
 

@@ -15,8 +15,9 @@
 /* What happens at an event; at the same time a lower kind comes first. */
 enum event_kind {
 	EVENT_LINK = 0, /* a frame arrives */
-	EVENT_KERNEL = 1, /* a kernel wants to be entered */
-	EVENT_CALL = 2, /* the deadline of a call */
+	EVENT_DEVICE = 1, /* the timer of a backend */
+	EVENT_KERNEL = 2, /* a kernel wants to be entered */
+	EVENT_CALL = 3, /* the deadline of a call */
 };
 
 struct event {

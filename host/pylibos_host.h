@@ -362,7 +362,14 @@ int plh_device_remove(struct plh_device *device);
 int plh_device_ifindex(const struct plh_device *device);
 const char *plh_device_name(const struct plh_device *device);
 int plh_device_carrier(struct plh_device *device, int up);
+/* Is the cable in, as the backend or plh_device_carrier() said last? */
+int plh_device_has_carrier(struct plh_device *device);
 int plh_device_stats(struct plh_device *device, struct plh_device_stats *stats);
+/*
+ * The last thing that went wrong outside, such as a peer that is gone, as a
+ * sentence; "" if nothing has.
+ */
+int plh_device_problem(struct plh_device *device, char *text, uint64_t bytes);
 
 /* A tap of the host (tun(4)). */
 struct plh_tap_parameters {
@@ -414,6 +421,26 @@ struct plh_xdp_parameters {
 };
 /* Built with libxdp, else its open() refuses. */
 extern const struct plh_backend plh_xdp;
+/* What a UNIX socket carries. */
+enum plh_unix_type {
+	PLH_UNIX_DGRAM = 0, /* a frame is a datagram */
+	PLH_UNIX_SEQPACKET = 1, /* the same, and the end of a peer is noticed at once */
+	PLH_UNIX_STREAM = 2, /* frames behind their length, 4 bytes in network order: passt, qemu */
+};
+/* A UNIX socket whose other end is another process: unix(7). */
+struct plh_unix_parameters {
+	/*
+	 * The socket's file; '@' first: an abstract name.  DGRAM: where this end
+	 * is bound to.  Else what is listened at or connected to.
+	 */
+	char path[108];
+	char peer[108]; /* DGRAM: where the other end is bound to */
+	int32_t fd; /* a connected socket to use instead (dup'ed), or -1 */
+	uint32_t type; /* enum plh_unix_type */
+	uint32_t listen; /* wait for the other end instead of connecting to it */
+	uint32_t vnet_hdr; /* a virtio_net header of 12 bytes before each frame, for offloads */
+};
+extern const struct plh_backend plh_unix;
 
 /* Frames go to and come from functions of the caller (Python). */
 struct plh_callback_parameters {

@@ -136,6 +136,8 @@ static bool fire_due(struct plh_world *world)
 		heap_set(&world->heap, event, LL_NEVER);
 		if (event->kind == EVENT_LINK)
 			link_due(event, now_ns);
+		else if (event->kind == EVENT_DEVICE)
+			device_timer_due(event, now_ns);
 		else if (event->kind == EVENT_CALL)
 			call_deadline(event);
 		else

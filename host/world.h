@@ -57,7 +57,7 @@ struct plh_world {
 	struct plh_kernel *kernels, **kernels_end; /* in the order of their boot */
 	struct plh_link *links;
 	struct plh_capture *captures;
-	uint64_t kernel_number, link_number, call_number; /* the next one's */
+	uint64_t kernel_number, link_number, call_number, timer_number; /* the next one's */
 	uint64_t progress_ns; /* when a call ended or a frame moved */
 
 	/* --- Calls that ended and were not waited for, oldest first --- */

@@ -119,6 +119,18 @@ class Device:
         """Plug the cable in or out."""
         _require(self._library.plh_device_carrier(self.handle, int(up)))
 
+    @property
+    def carrier(self) -> bool:
+        """Whether the cable is in: a backend pulls it out while its other end is gone."""
+        return bool(self._library.plh_device_has_carrier(self.handle))
+
+    @property
+    def problem(self) -> str:
+        """The last thing that went wrong outside, such as a peer that is gone; "" if nothing."""
+        text = ctypes.create_string_buffer(256)
+        _require(self._library.plh_device_problem(self.handle, text, len(text)))
+        return text.value.decode(errors="replace")
+
     def stats(self) -> DeviceStats:
         """Counters of the device."""
         stats = _abi.plh_device_stats()

@@ -190,6 +190,17 @@ KINDS: dict[str, Kind] = {
         },
         required=("name",),
     ),
+    "unix": Kind(
+        "add_unix",
+        {
+            "path": text("path", "the path of the socket"),
+            "type": choice("type", "seqpacket", "stream", "dgram"),
+            "listen": flag("listen"),
+            "peer": text("peer", "the path of the other end's datagram socket"),
+            "fd": number("fd", 0, 2**31 - 1),
+            "vnet_hdr": flag("vnet_hdr"),
+        },
+    ),
 }
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
 
 from pylibos import _device, _device_dpdk, _device_raw, _device_spec, _device_xdp
 from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
@@ -12,17 +11,11 @@ from pylibos._device_dpdk import DpdkDevice
 from pylibos._device_raw import Fanout, RawDevice
 from pylibos._device_spec import DeviceSpec
 from pylibos._device_xdp import Copy, Mode, XdpDevice
-
-if TYPE_CHECKING:
-    from pylibos._kernel import Kernel
+from pylibos._kernel_peer_devices import KernelPeerDevices
 
 
-class KernelDevices:
+class KernelDevices(KernelPeerDevices):
     """The part of Kernel that adds devices."""
-
-    @property
-    def _kernel(self) -> Kernel:
-        return cast("Kernel", self)
 
     def open_device(
         self,

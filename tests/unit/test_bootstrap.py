@@ -90,7 +90,8 @@ def test_section_adds_its_packages(tmp_path: Path) -> None:
     machine.set_installed(" ".join([INSTALLED, *MISSING]))
     answer = machine.run("test", "aarch64")
     test_and_aarch64 = (
-        "gdb libpython3.11-testsuite tshark gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+        "gdb libpython3.11-testsuite passt tshark gcc-aarch64-linux-gnu libc6-dev-arm64-cross "
+        "qemu-user"
     )
     assert f"missing: {test_and_aarch64}" in answer.stderr
 

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The methods of a kernel that add devices whose other end is a process or a file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal, cast
+
+from pylibos import _device_unix
+from pylibos._device import Device, netdev_config
+
+if TYPE_CHECKING:
+    from pylibos._kernel import Kernel
+
+
+class KernelPeerDevices:
+    """The part of Kernel that adds devices between processes."""
+
+    @property
+    def _kernel(self) -> Kernel:
+        return cast("Kernel", self)
+
+    def add_unix(
+        self,
+        path: str | os.PathLike[str] = "",
+        *,
+        type: Literal["seqpacket", "stream", "dgram"] = "seqpacket",  # noqa: A002
+        listen: bool = False,
+        peer: str | os.PathLike[str] = "",
+        fd: int | None = None,
+        vnet_hdr: bool = False,
+        name: str = "eth%d",
+        mtu: int = 1500,
+        mac: str | bytes | None = None,
+    ) -> Device:
+        """Add a network device joined to another process by a UNIX socket; needs the real clock.
+
+        The carrier is up while both ends are there.  Either may come first, and come back.
+
+        Args:
+            path: of the socket, "@" first for an abstract name.  With "dgram" this end's own.
+            type: "seqpacket" or "dgram": a packet is a frame.  "stream": frames behind their
+                length, 4 bytes in network order, as passt and qemu's ``-netdev stream`` want it.
+            listen: wait for the other end to connect, instead of connecting to it.
+            peer: the other end's own path, with "dgram".
+            fd: a connected socket of that type instead; it is duplicated.
+            vnet_hdr: put a virtio_net header before each frame, so that large segments and
+                unfinished checksums cross as they are; both ends must want it.
+            name, mtu, mac: of the kernel's device.
+
+        Raises:
+            ValueError: the arguments do not fit together, or the clock is not real.
+            PylibosError: the socket cannot be made; a peer that is not there yet is no error.
+        """
+        config = netdev_config(name, mtu, mac)
+        return _device_unix.add(
+            self._kernel, os.fspath(path), type, listen, os.fspath(peer), fd, vnet_hdr, config
+        )
