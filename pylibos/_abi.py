@@ -115,6 +115,11 @@ PLH_XDP_FINISH_AUTO: Final = 0
 PLH_XDP_FINISH: Final = 1
 PLH_XDP_FINISH_NOT: Final = 2
 
+# enum plh_unix_type
+PLH_UNIX_DGRAM: Final = 0
+PLH_UNIX_SEQPACKET: Final = 1
+PLH_UNIX_STREAM: Final = 2
+
 # enum plh_loss_model
 PLH_LOSS_BERNOULLI: Final = 0
 PLH_LOSS_GILBERT_ELLIOTT: Final = 1
@@ -438,6 +443,19 @@ class plh_xdp_parameters(Structure):
     )
 
 
+class plh_unix_parameters(Structure):
+    """struct plh_unix_parameters."""
+
+    _fields_ = (
+        ("path", c_char * 108),
+        ("peer", c_char * 108),
+        ("fd", c_int32),
+        ("type", c_uint32),
+        ("listen", c_uint32),
+        ("vnet_hdr", c_uint32),
+    )
+
+
 class plh_callback_parameters(Structure):
     """struct plh_callback_parameters."""
 
@@ -647,7 +665,9 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_device_ifindex": (c_int, (c_void_p,)),
     "plh_device_name": (c_char_p, (c_void_p,)),
     "plh_device_carrier": (c_int, (c_void_p, c_int)),
+    "plh_device_has_carrier": (c_int, (c_void_p,)),
     "plh_device_stats": (c_int, (c_void_p, c_void_p)),
+    "plh_device_problem": (c_int, (c_void_p, c_void_p, c_uint64)),
     "plh_callback_inject": (c_int, (c_void_p, c_void_p, c_uint64)),
     "plh_link_create": (c_void_p, (c_void_p, c_void_p)),
     "plh_link_configure": (c_int, (c_void_p, c_void_p)),
@@ -675,6 +695,7 @@ VARIABLES: Final[dict[str, Any]] = {
     "plh_tap": plh_backend,
     "plh_raw": plh_backend,
     "plh_xdp": plh_backend,
+    "plh_unix": plh_backend,
     "plh_callback": plh_backend,
     "plh_dpdk": plh_dpdk_library,
 }
@@ -698,6 +719,7 @@ STRUCTURES: Final[dict[str, Any]] = {
     "plh_tap_parameters": plh_tap_parameters,
     "plh_raw_parameters": plh_raw_parameters,
     "plh_xdp_parameters": plh_xdp_parameters,
+    "plh_unix_parameters": plh_unix_parameters,
     "plh_callback_parameters": plh_callback_parameters,
     "plh_dpdk_parameters": plh_dpdk_parameters,
     "plh_dpdk_stats": plh_dpdk_stats,
