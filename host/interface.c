@@ -131,7 +131,7 @@ void interface_look(struct interface *interface)
 {
 	struct ifreq request = { .ifr_ifindex = interface->index };
 
-	interface->up = false;
+	interface->enabled = interface->up = false;
 	/* It may have another name by now, and its name another interface. */
 	if (interface->index && !ioctl(interface->netlink_fd, SIOCGIFNAME, &request))
 		memcpy(interface->name, request.ifr_name, sizeof(interface->name));
@@ -141,8 +141,10 @@ void interface_look(struct interface *interface)
 	if (!interface->index && !ioctl(interface->netlink_fd, SIOCGIFINDEX, &request))
 		interface->index = request.ifr_ifindex;
 	set_name(&request, interface->name);
-	if (interface->index && !ioctl(interface->netlink_fd, SIOCGIFFLAGS, &request))
-		interface->up = request.ifr_flags & IFF_UP && request.ifr_flags & IFF_RUNNING;
+	if (interface->index && !ioctl(interface->netlink_fd, SIOCGIFFLAGS, &request)) {
+		interface->enabled = request.ifr_flags & IFF_UP;
+		interface->up = interface->enabled && request.ifr_flags & IFF_RUNNING;
+	}
 	set_name(&request, interface->name);
 	if (interface->index && !ioctl(interface->netlink_fd, SIOCGIFMTU, &request))
 		interface->mtu = (uint32_t)request.ifr_mtu;

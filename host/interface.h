@@ -14,7 +14,8 @@
 struct interface {
 	char name[16]; /* as it is called now; as it was called when it was deleted */
 	int index; /* 0: there is none */
-	bool up; /* administratively, and its cable is plugged in */
+	bool enabled; /* administratively up (IFF_UP) */
+	bool up; /* and its cable is plugged in */
 	uint32_t mtu;
 	uint8_t mac[6]; /* as interface_open() found it */
 	int netlink_fd; /* readable when some interface of the namespace has changed */

@@ -53,7 +53,8 @@ static void look(struct plh_device *device)
 		count(device);
 		raw_close_sockets(state);
 	}
-	if (state->host.index && state->queue[0].fd < 0 && (state->queues == 1 || state->host.up))
+	if (state->host.index && state->queue[0].fd < 0 &&
+	    (state->queues == 1 || state->host.enabled))
 		raw_open_sockets(state);
 	settle(device);
 }
@@ -102,8 +103,7 @@ static int raw_open(struct plh_device *device, const void *parameters,
 
 	state->parameters = *(const struct plh_raw_parameters *)parameters;
 	state->queues = config->queues;
-	for (uint32_t i = 0; i < LL_MAX_QUEUES; i++)
-		state->queue[i].fd = -1;
+	raw_forget_sockets(state);
 	if (!state->parameters.ring_frames)
 		state->parameters.ring_frames = DEFAULT_RING_FRAMES;
 	if (state->parameters.ring_frames > MAX_RING_FRAMES) {
@@ -160,8 +160,14 @@ static void set_header(struct virtio_net_hdr *header, const struct ll_desc *meta
 	header->csum_offset = meta->csum_offset;
 }
 
-/* Describe the frames of a queue from view->tail on; how many. */
-static unsigned int gather(struct raw_state *state, struct ll_ring *view)
+static enum raw_way way_of(const struct ll_desc *meta)
+{
+	return meta->csum_flags & LL_CSUM_NEEDED || meta->gso_type != LL_GSO_NONE ? RAW_OFFLOAD :
+										    RAW_PLAIN;
+}
+
+/* Describe frames of a queue that go the same way, from view->tail on; how many. */
+static unsigned int gather(struct raw_state *state, struct ll_ring *view, enum raw_way *way)
 {
 	unsigned int frames = 0;
 	size_t used = 0;
@@ -169,19 +175,26 @@ static unsigned int gather(struct raw_state *state, struct ll_ring *view)
 	while (frames < RAW_BATCH && used + 1 + RING_MAX_PIECES <= RAW_IOVECS) {
 		struct ring_span *frame = &state->spans[frames];
 		struct iovec *iov = &state->iovecs[used];
-		int pieces;
+		size_t pieces = 0;
 
 		if (!ring_peek(view, frame))
 			break;
-		set_header(&state->headers[frames], ring_meta(frame));
-		iov[0] = (struct iovec){ &state->headers[frames], sizeof(state->headers[0]) };
-		pieces = ring_iovec(frame, iov + 1);
+		if (!frames)
+			*way = way_of(ring_meta(frame));
+		else if (way_of(ring_meta(frame)) != *way)
+			break;
+		if (*way == RAW_OFFLOAD) {
+			set_header(&state->headers[frames], ring_meta(frame));
+			iov[pieces++] = (struct iovec){ &state->headers[frames],
+							sizeof(state->headers[0]) };
+		}
+		pieces += (size_t)ring_iovec(frame, iov + pieces);
 		state->messages[frames].msg_hdr = (struct msghdr){
 			.msg_iov = iov,
-			.msg_iovlen = (size_t)pieces + 1,
+			.msg_iovlen = pieces,
 		};
 		view->tail = frame->first + frame->pieces;
-		used += (size_t)pieces + 1;
+		used += pieces;
 		frames++;
 	}
 	return frames;
@@ -212,7 +225,8 @@ static void send_queue(struct plh_device *device, uint32_t number)
 
 	for (;;) {
 		struct ll_ring view = *ring;
-		unsigned int frames = gather(state, &view);
+		enum raw_way way = RAW_PLAIN;
+		unsigned int frames = gather(state, &view, &way);
 		int sent;
 
 		if (!frames)
@@ -224,7 +238,7 @@ static void send_queue(struct plh_device *device, uint32_t number)
 			device_sent(device, &state->spans[0], true);
 			continue;
 		}
-		sent = sendmmsg(queue->fd, state->messages, frames, MSG_DONTWAIT);
+		sent = sendmmsg(queue->send_fd[way], state->messages, frames, MSG_DONTWAIT);
 		for (int i = 0; i < sent; i++)
 			device_sent(device, &state->spans[i], false);
 		if (sent >= 0)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* AF_PACKET sockets of a raw device: one for each queue, with a ring to receive. */
+/*
+ * AF_PACKET sockets of a raw device.  Each queue has one with a ring to receive, and two to
+ * send: nobody waits for those, or the host would look for who does after each frame.
+ */
 #ifndef PLH_RAW_H
 #define PLH_RAW_H
 
@@ -19,8 +22,16 @@
 /* The newest frame format that hands over each frame at once, not in blocks. */
 #define RAW_RING_VERSION TPACKET_V2
 
+/* Which socket a frame leaves by. */
+enum raw_way {
+	RAW_PLAIN, /* nothing is left to the host */
+	RAW_OFFLOAD, /* with a header that says what is */
+	RAW_WAYS,
+};
+
 struct raw_queue {
-	int fd; /* -1: there is no socket, since the interface is gone */
+	int fd; /* to receive; -1: there are no sockets, since the interface is gone */
+	int send_fd[RAW_WAYS];
 	char *slots;
 	uint32_t slot_count, at; /* of the receive ring; the next one */
 	bool wants_room; /* it could take no more frames to send */
@@ -47,7 +58,9 @@ struct raw_state {
 /* Open the sockets of all queues, with the interface there: 0, or -errno and plh_set_error(). */
 int raw_open_sockets(struct raw_state *state);
 void raw_close_sockets(struct raw_state *state);
-/* Tell epoll_fd whether room to send is waited for. */
+/* None is open, before the first time. */
+void raw_forget_sockets(struct raw_state *state);
+/* Let epoll_fd wait for room to send, or no longer. */
 void raw_watch(struct raw_state *state, struct raw_queue *queue, bool wants_room);
 /* Segments go through the queueing discipline from now on, where they can be cut. */
 void raw_stop_bypass(struct raw_state *state);

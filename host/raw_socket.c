@@ -72,23 +72,27 @@ static int map_ring(const struct raw_state *state, struct raw_queue *queue)
 	return 0;
 }
 
-static int join_interface(const struct raw_state *state, struct raw_queue *queue)
+static int join_interface(const struct raw_state *state, int fd, uint16_t protocol)
 {
 	struct sockaddr_ll address = {
 		.sll_family = AF_PACKET,
-		.sll_protocol = htons(ETH_P_ALL),
+		.sll_protocol = htons(protocol),
 		.sll_ifindex = state->host.index,
 	};
+
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fail(state, errno, "join the interface");
+	return 0;
+}
+
+static int make_promiscuous(const struct raw_state *state, int fd)
+{
 	struct packet_mreq promiscuous = {
 		.mr_ifindex = state->host.index,
 		.mr_type = PACKET_MR_PROMISC,
 	};
 
-	if (bind(queue->fd, (struct sockaddr *)&address, sizeof(address)))
-		return fail(state, errno, "join the interface");
-	if (state->parameters.promiscuous &&
-	    setsockopt(queue->fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous,
-		       sizeof(promiscuous)))
+	if (setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof(promiscuous)))
 		return fail(state, errno, "make the interface promiscuous");
 	return 0;
 }
@@ -101,7 +105,7 @@ static int join_group(const struct raw_state *state, const struct raw_queue *que
 
 	if (state->queues == 1)
 		return 0;
-	if (!state->host.up) {
+	if (!state->host.enabled) {
 		plh_set_error("The raw device on %s cannot share frames out to %u queues while the "
 			      "interface is down: bring it up first.",
 			      state->host.name, state->queues);
@@ -120,30 +124,58 @@ static int join_group(const struct raw_state *state, const struct raw_queue *que
 	return 0;
 }
 
-static int open_queue(struct raw_state *state, struct raw_queue *queue, int *group)
+/* With no protocol it receives nothing, not even from other interfaces before it is bound. */
+static int open_socket(const struct raw_state *state, int *fd)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = queue };
-	int error;
+	*fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return *fd < 0 ? fail(state, errno, "have a packet socket") : 0;
+}
 
-	/* No protocol yet: it must not receive from all interfaces before it is bound. */
-	queue->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (queue->fd < 0)
-		return fail(state, errno, "have a packet socket");
+static int open_receiver(struct raw_state *state, struct raw_queue *queue, int *group)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int error = open_socket(state, &queue->fd);
+
+	if (error)
+		return error;
 	if (set_option(queue->fd, PACKET_VNET_HDR, 1) ||
 	    set_option(queue->fd, PACKET_COPY_THRESH, 1) ||
 	    set_option(queue->fd, PACKET_IGNORE_OUTGOING, 1))
 		return fail(state, errno, "set up its socket; it needs Linux 4.20");
-	if (state->bypass && set_option(queue->fd, PACKET_QDISC_BYPASS, 1))
-		return fail(state, errno, "pass the queueing discipline by");
 	set_buffer(queue->fd, SO_RCVBUFFORCE, SO_RCVBUF);
-	set_buffer(queue->fd, SO_SNDBUFFORCE, SO_SNDBUF);
 	error = map_ring(state, queue);
 	if (!error)
-		error = join_interface(state, queue);
+		error = join_interface(state, queue->fd, ETH_P_ALL);
+	if (!error && state->parameters.promiscuous)
+		error = make_promiscuous(state, queue->fd);
 	if (!error)
 		error = join_group(state, queue, group);
 	if (!error && epoll_ctl(state->epoll_fd, EPOLL_CTL_ADD, queue->fd, &event))
 		error = fail(state, errno, "wait for its socket");
+	return error;
+}
+
+static int open_sender(struct raw_state *state, struct raw_queue *queue, enum raw_way way)
+{
+	int *fd = &queue->send_fd[way];
+	int error = open_socket(state, fd);
+
+	if (error)
+		return error;
+	if (set_option(*fd, PACKET_VNET_HDR, way == RAW_OFFLOAD))
+		return fail(state, errno, "leave checksums to the host");
+	if (state->bypass && set_option(*fd, PACKET_QDISC_BYPASS, 1))
+		return fail(state, errno, "pass the queueing discipline by");
+	set_buffer(*fd, SO_SNDBUFFORCE, SO_SNDBUF);
+	return join_interface(state, *fd, 0);
+}
+
+static int open_queue(struct raw_state *state, struct raw_queue *queue, int *group)
+{
+	int error = open_receiver(state, queue, group);
+
+	for (enum raw_way way = 0; way < RAW_WAYS && !error; way++)
+		error = open_sender(state, queue, way);
 	return error;
 }
 
@@ -162,6 +194,12 @@ int raw_open_sockets(struct raw_state *state)
 	return error;
 }
 
+void raw_forget_sockets(struct raw_state *state)
+{
+	for (uint32_t i = 0; i < LL_MAX_QUEUES; i++)
+		state->queue[i] = (struct raw_queue){ .fd = -1, .send_fd = { -1, -1 } };
+}
+
 void raw_close_sockets(struct raw_state *state)
 {
 	for (uint32_t i = 0; i < state->queues; i++) {
@@ -171,29 +209,32 @@ void raw_close_sockets(struct raw_state *state)
 			munmap(queue->slots, (size_t)queue->slot_count * RAW_SLOT_BYTES);
 		if (queue->fd >= 0)
 			close(queue->fd);
-		*queue = (struct raw_queue){ .fd = -1 };
+		for (enum raw_way way = 0; way < RAW_WAYS; way++)
+			if (queue->send_fd[way] >= 0)
+				close(queue->send_fd[way]);
 	}
+	raw_forget_sockets(state);
 }
 
 void raw_watch(struct raw_state *state, struct raw_queue *queue, bool wants_room)
 {
-	struct epoll_event event = {
-		.events = EPOLLIN | (wants_room ? EPOLLOUT : 0),
-		.data.ptr = queue,
-	};
+	struct epoll_event event = { .events = EPOLLOUT };
 
 	if (queue->wants_room == wants_room)
 		return;
 	queue->wants_room = wants_room;
-	epoll_ctl(state->epoll_fd, EPOLL_CTL_MOD, queue->fd, &event);
+	for (enum raw_way way = 0; way < RAW_WAYS; way++)
+		epoll_ctl(state->epoll_fd, wants_room ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
+			  queue->send_fd[way], &event);
 }
 
 void raw_stop_bypass(struct raw_state *state)
 {
 	state->bypass = false;
 	for (uint32_t i = 0; i < state->queues; i++)
-		if (state->queue[i].fd >= 0)
-			set_option(state->queue[i].fd, PACKET_QDISC_BYPASS, 0);
+		for (enum raw_way way = 0; way < RAW_WAYS; way++)
+			if (state->queue[i].send_fd[way] >= 0)
+				set_option(state->queue[i].send_fd[way], PACKET_QDISC_BYPASS, 0);
 }
 
 uint64_t raw_drops(const struct raw_queue *queue)

@@ -70,6 +70,13 @@ class Side:
         """Run ip(8) inside."""
         return ip("-n", self.netns, *words, check=check)
 
+    def wait_for(self, words: str, seconds: float = 10) -> None:
+        """Wait until ip(8) shows something of the interface; the host tells a little late."""
+        end = time.monotonic() + seconds
+        while words not in self.ip("link", "show", self.name):
+            if time.monotonic() > end:
+                raise OSError(f"{self.name} does not come to {words!r}")
+
     def socket(self, *arguments: int) -> socket.socket:
         """Make a socket of the host's that lives inside."""
         with self.entered():
@@ -132,6 +139,8 @@ class Cable:
         )
         for side in self._sides:
             side.ip("link", "set", side.name, "up")
+        for side in self._sides:
+            side.wait_for("state UP")
 
     def close(self) -> None:
         """Remove all of it."""
