@@ -15,6 +15,8 @@
 struct clock_kind {
 	/* Threads may wait at the same time: time passes without their doing. */
 	bool shared_wait;
+	/* pass() takes no wall time. */
+	bool jumps;
 	/* Fill the world's defaults, open descriptors: 0 or -errno with an error. */
 	int (*open)(struct plh_world *world);
 	void (*close)(struct plh_world *world);

@@ -106,6 +106,7 @@ static void virtual_notify(struct plh_world *world)
 
 const struct clock_kind clock_virtual = {
 	.shared_wait = false,
+	.jumps = true,
 	.open = virtual_open,
 	.close = virtual_close,
 	.machine = virtual_machine,

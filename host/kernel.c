@@ -109,7 +109,6 @@ static bool run_boot(struct plh_kernel *kernel)
 	kernel->waits++;
 	/* Half a kernel is of no use, and booting takes milliseconds: no signal ends it. */
 	do {
-		wait.wall_ns = LL_NEVER;
 		status = world_wait(world, &wait);
 	} while (status == PLH_SIGNAL);
 	kernel->waits--;

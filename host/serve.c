@@ -25,7 +25,7 @@ int plh_world_serve(struct plh_world *world)
 		return status;
 	}
 	do {
-		struct wait wait = { .until_ns = LL_NEVER, .wall_ns = LL_NEVER };
+		struct wait wait = { .until_ns = LL_NEVER };
 
 		world->server = &wait;
 		if (world->leader_sleeps)

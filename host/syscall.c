@@ -130,7 +130,6 @@ static int wait_for(struct call *call, uint64_t deadline_ns, int64_t *ret)
 		.call = call,
 		.kernel = kernel,
 		.until_ns = LL_NEVER,
-		.wall_ns = LL_NEVER,
 	};
 	int status;
 

@@ -166,6 +166,35 @@ static int take_wake(struct plh_world *world, struct wait *wait)
 	return GO_ON;
 }
 
+/* Wall time: a wait that is over soon never asks for it. */
+static void set_wall(struct plh_world *world, struct wait *wait)
+{
+	bool sliced = world->slice_ns && wait != world->server;
+	uint64_t now_ns;
+
+	wait->wall_set = true;
+	if (!wait->budget_ns && !sliced)
+		return;
+	now_ns = clock_monotonic_ns(NULL);
+	if (wait->budget_ns) {
+		wait->wall_ns = now_ns + wait->budget_ns;
+		wait->wall_status = PLH_PENDING;
+	}
+	if (sliced && (!wait->budget_ns || world->slice_ns < wait->budget_ns)) {
+		wait->wall_ns = now_ns + world->slice_ns;
+		wait->wall_status = PLH_SIGNAL;
+	}
+}
+
+static int wall_status(struct plh_world *world, struct wait *wait)
+{
+	if (!wait->wall_set)
+		set_wall(world, wait);
+	else if (wait->wall_ns != LL_NEVER && clock_monotonic_ns(NULL) >= wait->wall_ns)
+		return wait->wall_status;
+	return GO_ON;
+}
+
 static int look_around(struct plh_world *world, struct wait *wait)
 {
 	int status;
@@ -176,9 +205,7 @@ static int look_around(struct plh_world *world, struct wait *wait)
 	status = take_wake(world, wait);
 	if (status != GO_ON)
 		return status;
-	if (wait->wall_ns != LL_NEVER && clock_monotonic_ns(NULL) >= wait->wall_ns)
-		return wait->wall_status;
-	return GO_ON;
+	return wall_status(world, wait);
 }
 
 static int lead(struct plh_world *world, struct wait *wait)
@@ -215,8 +242,11 @@ static int lead(struct plh_world *world, struct wait *wait)
 				 world->clock->pass(world, wait, wait->until_ns);
 		if (status != PLH_OK)
 			return status;
-		if (wait->wall_ns != LL_NEVER && clock_monotonic_ns(NULL) >= wait->wall_ns)
-			return wait->wall_status;
+		if (!world->clock->jumps) {
+			status = wall_status(world, wait);
+			if (status != GO_ON)
+				return status;
+		}
 	}
 }
 
@@ -233,14 +263,11 @@ int world_wait(struct plh_world *world, struct wait *wait)
 	world->fast_calls = 0;
 	/* Whoever waits now has made calls: that is work. */
 	world->spin_turns = world->turns - 1;
-	if (world->slice_ns && wait != world->server) {
-		uint64_t slice_ns = clock_monotonic_ns(NULL) + world->slice_ns;
-
-		if (slice_ns < wait->wall_ns) {
-			wait->wall_ns = slice_ns;
-			wait->wall_status = PLH_SIGNAL;
-		}
-	}
+	wait->wall_ns = LL_NEVER;
+	wait->wall_set = false;
+	/* Where time passes by itself the host may sleep, and must know how long. */
+	if (!world->clock->jumps)
+		set_wall(world, wait);
 	wait_add(world, wait);
 	while (status == GO_ON) {
 		status = wait_status(world, wait);
@@ -259,8 +286,8 @@ int world_wait(struct plh_world *world, struct wait *wait)
 			status = PLH_SIGNAL;
 		} else if (wait->until_ns != LL_NEVER && world_now(world) >= wait->until_ns) {
 			status = PLH_OK;
-		} else if (wait->wall_ns != LL_NEVER && clock_monotonic_ns(NULL) >= wait->wall_ns) {
-			status = wait->wall_status;
+		} else {
+			status = wall_status(world, wait);
 		}
 	}
 	wait_remove(world, wait);
@@ -370,8 +397,7 @@ int plh_world_run(struct plh_world *world, uint64_t until_ns, uint64_t budget_ns
 {
 	struct wait wait = {
 		.until_ns = until_ns,
-		.wall_ns = budget_ns ? clock_monotonic_ns(NULL) + budget_ns : LL_NEVER,
-		.wall_status = PLH_PENDING,
+		.budget_ns = budget_ns,
 		.stop_on_done = stop_on_done,
 	};
 	int status = world_begin(world);

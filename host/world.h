@@ -26,8 +26,10 @@ struct wait {
 	struct call *call; /* its end, or NULL */
 	struct plh_kernel *kernel; /* its death (or the end of its boot), or NULL */
 	uint64_t until_ns; /* the world's clock */
-	uint64_t wall_ns; /* CLOCK_MONOTONIC, or LL_NEVER */
+	uint64_t budget_ns; /* of wall time, or 0: ends it with PLH_PENDING */
+	uint64_t wall_ns; /* CLOCK_MONOTONIC, or LL_NEVER; once wall_set */
 	int wall_status; /* what wall_ns ends the wait with */
+	bool wall_set;
 	bool stop_on_done;
 	bool interrupted; /* plh_world_wake() meant this one, who does not lead */
 	uint32_t futex; /* 1: look again, see wait.c */

@@ -10,13 +10,13 @@ from typing import Any
 _MASK = 2**64 - 1
 _PROBE = b"pylibos"
 # Where the bytes of a bytes object lie behind its id(); ctypes.cast() tells it ten times slower.
-_BYTES_OFFSET = (ctypes.cast(ctypes.c_char_p(_PROBE), ctypes.c_void_p).value or 0) - id(_PROBE)
+BYTES_OFFSET = (ctypes.cast(ctypes.c_char_p(_PROBE), ctypes.c_void_p).value or 0) - id(_PROBE)
 _pin = ctypes.c_char.from_buffer
 _new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
 _new_bytes.restype = ctypes.py_object
 _new_bytes.argtypes = (ctypes.c_void_p, ctypes.c_ssize_t)
 # Up to here it takes longer to ask for bytes without content than to clear them.
-_CLEARED = 4096
+CLEARED = 4096
 
 
 class Arguments:
@@ -54,7 +54,7 @@ def address_of(value: Any) -> tuple[int, Any]:
     if isinstance(value, str):
         value = value.encode() + b"\0"
     if isinstance(value, bytes):
-        return id(value) + _BYTES_OFFSET, value
+        return id(value) + BYTES_OFFSET, value
     try:
         view = memoryview(value)
     except TypeError:
@@ -139,12 +139,12 @@ def nanoseconds(seconds: float) -> int:
 
 def bytes_address(data: bytes) -> int:
     """Address of the bytes of a bytes object, which the caller keeps alive."""
-    return id(data) + _BYTES_OFFSET
+    return id(data) + BYTES_OFFSET
 
 
 def new_bytes(size: int) -> bytes:
     """A bytes object that nobody else has, to be filled; its size is 1 or more."""
-    if size <= _CLEARED:
+    if size <= CLEARED:
         return bytes(size)
     data: bytes = _new_bytes(None, size)
     return data

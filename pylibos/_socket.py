@@ -65,7 +65,8 @@ class Socket(Files, Transfer, socket.socket):
 
     __module__ = "pylibos"
 
-    _fd: int = -1
+    # No default in the class: that would make each access take twice as long.
+    _fd: int
     _family: int = 0
     _type: int = 0
     _proto: int = 0
@@ -80,6 +81,7 @@ class Socket(Files, Transfer, socket.socket):
         fileno: int | None = None,
     ) -> None:
         self._process = process
+        self._fd = -1
         self._timeout: float | None = socket.getdefaulttimeout()
         self._io_refs = 0
         self._closed = False
@@ -249,7 +251,7 @@ class Socket(Files, Transfer, socket.socket):
         )
 
     def __del__(self) -> None:
-        if self._fd < 0 or sys.is_finalizing() or not self._process.alive():
+        if getattr(self, "_fd", -1) < 0 or sys.is_finalizing() or not self._process.alive():
             return
         warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         fd, self._fd = self._fd, -1

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from pylibos._address import pack_address, unpack_address
 from pylibos._ancillary import Message, pack_control
-from pylibos._arguments import address_of, bytes_address, c_int, nanoseconds, new_bytes, pin
+from pylibos._arguments import (
+    BYTES_OFFSET,
+    CLEARED,
+    address_of,
+    bytes_address,
+    c_int,
+    nanoseconds,
+    new_bytes,
+    pin,
+)
 from pylibos._caller import fail
 from pylibos._select import ppoll
 from pylibos._syscalls import NUMBERS
@@ -71,10 +80,11 @@ class Transfer:
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Send; return how many bytes were taken."""
         if type(data) is bytes:
-            address, size, keep = bytes_address(data), len(data), data
+            address, size, keep = id(data) + BYTES_OFFSET, len(data), data
         else:
             address, size, keep = _source(data)
-        flags = c_int(flags)
+        if flags or type(flags) is not int:
+            flags = c_int(flags)
         result = self._process.call(_SENDTO, self._fd, address, size, flags)
         if result < 0:
             result = self._again(self.WRITE, result, _SENDTO, address, size, flags)
@@ -161,9 +171,10 @@ class Transfer:
             raise ValueError("negative buffersize in recv")
         if bufsize == 0:
             return b""
-        data = new_bytes(bufsize)
-        address = bytes_address(data)
-        flags = c_int(flags)
+        data = bytes(bufsize) if bufsize <= CLEARED else new_bytes(bufsize)
+        address = id(data) + BYTES_OFFSET
+        if flags or type(flags) is not int:
+            flags = c_int(flags)
         size = self._process.call(_RECVFROM, self._fd, address, bufsize, flags)
         if size < 0:
             size = self._again(self.READ, size, _RECVFROM, address, bufsize, flags)

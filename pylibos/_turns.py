@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import ctypes
 import heapq
+import sys
 import threading
 from _thread import get_ident  # the host's, also inside as_host()
+from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable
 from ctypes import byref
@@ -33,6 +35,7 @@ NEVER = _abi.LL_NEVER
 # Wall time after which a wait looks for Python's signal handlers, in ns.
 SLICE_NS = 50_000_000
 check_signals = ctypes.pythonapi.PyErr_CheckSignals
+_modules = sys.modules
 
 
 class Waiter:
@@ -138,6 +141,8 @@ class Turns:
                     self._enter_loop()
                     continue
                 item.turn = True
+                if item.greenlet.dead:
+                    continue
             else:
                 try:
                     ended = self._run()
@@ -147,7 +152,11 @@ class Turns:
                 if ended is None:
                     continue
                 item = ended
-            if item is not waiter and not item.greenlet.dead:
+            if item is waiter:
+                break
+            if _get_running_loop() is None and "trio" not in _modules:
+                item.greenlet.switch()  # as leave() would
+            else:
                 leave(item.greenlet.switch)
 
     def _enter_loop(self) -> None:
@@ -224,10 +233,11 @@ class Turns:
             self._step.task = None
             self._run_aside()
             return None
-        timers = self._timers
-        until = self.next_timer_ns() if timers else NEVER
         step = self._step
-        if until != self._until_ns:
+        until = NEVER
+        if self._timers:
+            until = self.next_timer_ns()
+        if until is not self._until_ns and until != self._until_ns:
             self._until_ns = step.until_ns = until
         task: Any = self._run_world(self._step_at)
         # No signal handler can run between here and the return.

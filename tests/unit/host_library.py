@@ -45,12 +45,18 @@ def compile_shared(name: str, sources: list[Path], *flags: str) -> Path:
     return target
 
 
+def host_sources() -> list[Path]:
+    """What the host library is made of without the headers of other libraries."""
+    found = [*(TOP / "host").glob("*.c"), *(TOP / "host/nuse").glob("*.c")]
+    return sorted(
+        path for path in found if not path.name.startswith("xdp") or path.name == "xdp_absent.c"
+    )
+
+
 @cache
 def host() -> Any:
     """libpylibos_host.so with the prototypes of its header."""
-    library = ctypes.CDLL(
-        str(compile_shared("libhost.so", sorted((TOP / "host").rglob("*.c")), "-lpthread"))
-    )
+    library = ctypes.CDLL(str(compile_shared("libhost.so", host_sources(), "-lpthread")))
     for name, (result, parameters) in _abi.PROTOTYPES.items():
         function = getattr(library, name)
         function.restype = result
