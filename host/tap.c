@@ -1,38 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A tap of the host.  Frames go between the kernel's rings and the descriptor
- * without a copy of ours; with vnet_hdr, checksums and segmentation are left to
- * whoever needs them.
+ * A tap of the host: attached to, with one descriptor for each queue; lost when the
+ * interface is deleted, and attached to again when one of its name is made.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
-#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "device.h"
 #include "error.h"
+#include "tap.h"
 
 #ifndef TUN_F_USO4
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40
 #endif
 
-#define ETHERNET_BYTES 18 /* header and a VLAN tag */
-#define MAX_GSO_BYTES  (65536 + ETHERNET_BYTES)
-#define READ_BATCH     64 /* frames, then others have their turn */
-
-typedef struct virtio_net_hdr_mrg_rxbuf vnet_header;
-
-struct tap_state {
-	int fd;
-	bool vnet_header;
-};
+/* In epoll_fd; the others are queues. */
+#define NETLINK_TAG    LL_MAX_QUEUES
+#define RETRY_TAG      (LL_MAX_QUEUES + 1)
+#define FIRST_RETRY_MS 10
+#define LAST_RETRY_MS  1000
 
 static int fail(int error, const char *name, const char *what)
 {
@@ -42,13 +37,22 @@ static int fail(int error, const char *name, const char *what)
 	return -error;
 }
 
+/* --- Attaching --- */
+
 /* A descriptor of the caller: it must be what the parameters say. */
-static int use_descriptor(struct tap_state *state, const struct plh_tap_parameters *tap)
+static int use_descriptor(struct tap_state *state)
 {
+	const struct plh_tap_parameters *tap = &state->parameters;
 	struct ifreq request = { 0 };
 
-	state->fd = fcntl(tap->fd, F_DUPFD_CLOEXEC, 0);
-	if (state->fd < 0 || ioctl(state->fd, TUNGETIFF, &request)) {
+	if (state->queues > 1) {
+		plh_set_error("A tap that is given as a descriptor has one queue, not %u: give its "
+			      "name instead.",
+			      state->queues);
+		return -EINVAL;
+	}
+	state->queue_fd[0] = fcntl(tap->fd, F_DUPFD_CLOEXEC, 0);
+	if (state->queue_fd[0] < 0 || ioctl(state->queue_fd[0], TUNGETIFF, &request)) {
 		int error = -errno;
 
 		plh_set_error("Descriptor %d is no tap that is attached to an interface (%s).",
@@ -65,40 +69,207 @@ static int use_descriptor(struct tap_state *state, const struct plh_tap_paramete
 	return 0;
 }
 
-static int attach(struct tap_state *state, struct plh_tap_parameters *tap)
+/* One queue, by the name of the parameters, which the first one may complete. */
+static int attach(struct tap_state *state, uint32_t queue)
 {
+	struct plh_tap_parameters *tap = &state->parameters;
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 
-	state->fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	if (state->fd < 0)
+	if (fd < 0)
 		return fail(errno, tap->name, "opened");
+	state->queue_fd[queue] = fd;
 	if (tap->vnet_hdr)
 		request.ifr_flags |= IFF_VNET_HDR;
+	if (state->queues > 1)
+		request.ifr_flags |= IFF_MULTI_QUEUE;
 	memcpy(request.ifr_name, tap->name, sizeof(tap->name));
 	request.ifr_name[IFNAMSIZ - 1] = 0;
-	if (ioctl(state->fd, TUNSETIFF, &request))
-		return fail(errno, tap->name, "attached");
+	if (ioctl(fd, TUNSETIFF, &request)) {
+		if (errno != EINVAL || !*tap->name)
+			return fail(errno, tap->name, "attached");
+		plh_set_error("The tap %s cannot be attached with %u queue%s (%s): an interface "
+			      "that is there already must be a tap made with%s 'multi_queue'.",
+			      tap->name, state->queues, state->queues > 1 ? "s" : "",
+			      plh_errno_text(-EINVAL), state->queues > 1 ? "" : "out");
+		return -EINVAL;
+	}
 	memcpy(tap->name, request.ifr_name, sizeof(tap->name));
+	/* Where others have queues already, theirs is the header. */
+	if (ioctl(fd, TUNGETIFF, &request))
+		return fail(errno, tap->name, "attached");
+	if (!(request.ifr_flags & IFF_VNET_HDR) != !tap->vnet_hdr) {
+		plh_set_error("The tap %s has queues of another program, which are attached with%s "
+			      "IFF_VNET_HDR: set vnet_hdr likewise, or end that program.",
+			      tap->name, tap->vnet_hdr ? "out" : "");
+		return -EBUSY;
+	}
 	return 0;
 }
 
-static int negotiate(struct tap_state *state, const struct plh_tap_parameters *tap,
-		     struct ll_netdev_config *config)
+/* What the host's end leaves to us: LL_NETDEV_* to features, or -errno. */
+static int negotiate(const struct tap_state *state, uint32_t queue, uint32_t *features)
 {
 	unsigned int offload = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
-	int header_bytes = sizeof(vnet_header);
+	int fd = state->queue_fd[queue];
+	int header_bytes = sizeof(tap_header);
 
-	config->features = LL_NETDEV_SG;
+	*features = LL_NETDEV_SG;
 	if (!state->vnet_header)
 		return 0;
-	config->features |= LL_NETDEV_CSUM | LL_NETDEV_TSO;
-	if (ioctl(state->fd, TUNSETVNETHDRSZ, &header_bytes))
-		return fail(errno, tap->name, "told the size of its header");
-	if (!ioctl(state->fd, TUNSETOFFLOAD, offload | TUN_F_USO4 | TUN_F_USO6))
-		config->features |= LL_NETDEV_USO; /* Linux 6.2 */
-	else if (ioctl(state->fd, TUNSETOFFLOAD, offload))
-		return fail(errno, tap->name, "told of offloads");
+	*features |= LL_NETDEV_CSUM | LL_NETDEV_TSO;
+	if (ioctl(fd, TUNSETVNETHDRSZ, &header_bytes))
+		return fail(errno, state->parameters.name, "told the size of its header");
+	if (!ioctl(fd, TUNSETOFFLOAD, offload | TUN_F_USO4 | TUN_F_USO6))
+		*features |= LL_NETDEV_USO; /* Linux 6.2 */
+	else if (ioctl(fd, TUNSETOFFLOAD, offload))
+		return fail(errno, state->parameters.name, "told of offloads");
 	return 0;
+}
+
+static int watch(struct tap_state *state, uint32_t tag, int fd, uint32_t events, int how)
+{
+	struct epoll_event event = { .events = events, .data.u32 = tag };
+
+	return epoll_ctl(state->epoll_fd, how, fd, &event);
+}
+
+void tap_watch(struct tap_state *state, uint32_t queue, bool for_room)
+{
+	if (state->wants_room[queue] == for_room)
+		return;
+	state->wants_room[queue] = for_room;
+	watch(state, queue, state->queue_fd[queue], EPOLLIN | (for_room ? EPOLLOUT : 0),
+	      EPOLL_CTL_MOD);
+}
+
+static void detach(struct tap_state *state)
+{
+	for (uint32_t queue = 0; queue < state->queues; queue++) {
+		if (state->queue_fd[queue] >= 0)
+			close(state->queue_fd[queue]);
+		state->queue_fd[queue] = -1;
+		state->wants_room[queue] = false;
+	}
+}
+
+static int attach_all(struct tap_state *state, uint32_t *features)
+{
+	int error = 0;
+
+	for (uint32_t queue = 0; queue < state->queues && !error; queue++) {
+		error = state->parameters.fd >= 0 ? use_descriptor(state) : attach(state, queue);
+		if (!error)
+			error = negotiate(state, queue, features);
+		if (!error && fcntl(state->queue_fd[queue], F_SETFL, O_RDWR | O_NONBLOCK))
+			error = fail(errno, state->parameters.name, "made non-blocking");
+		if (!error && watch(state, queue, state->queue_fd[queue], EPOLLIN, EPOLL_CTL_ADD))
+			error = fail(errno, state->parameters.name, "waited for");
+	}
+	if (error)
+		detach(state);
+	return error;
+}
+
+/* --- Losing it, and finding it again --- */
+
+void tap_lose(struct plh_device *device)
+{
+	struct tap_state *state = plh_device_state(device);
+
+	detach(state);
+	state->gone = true;
+	state->held.any = false;
+	device_set_carrier(device, false);
+}
+
+/* Look again after a while; 0: not. */
+static void retry_after(struct tap_state *state, uint32_t ms)
+{
+	struct itimerspec timer = {
+		.it_value = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 },
+	};
+
+	state->retry_ms = ms;
+	timerfd_settime(state->retry_fd, 0, &timer, NULL);
+}
+
+static bool is_time_to_retry(struct tap_state *state)
+{
+	uint64_t count;
+
+	return read(state->retry_fd, &count, sizeof(count)) > 0;
+}
+
+/* Only an interface that somebody has made: attaching to none would make one. */
+static void find_again(struct plh_device *device)
+{
+	struct tap_state *state = plh_device_state(device);
+	uint32_t features;
+	int token, error;
+
+	if (!state->host.index) {
+		retry_after(state, 0);
+		return;
+	}
+	memcpy(state->parameters.name, state->host.name, sizeof(state->parameters.name));
+	token = interface_enter(&state->host);
+	if (token < 0)
+		return;
+	error = attach_all(state, &features);
+	interface_leave(token);
+	/* Not ours yet, or of another kind. */
+	if (error || (device->config.features & ~features)) {
+		detach(state);
+		retry_after(state, !state->retry_ms		   ? FIRST_RETRY_MS :
+				   state->retry_ms < LAST_RETRY_MS ? 2 * state->retry_ms :
+								     state->retry_ms);
+		return;
+	}
+	retry_after(state, 0);
+	state->gone = false;
+	device_set_carrier(device, true);
+}
+
+static void tap_receive(struct plh_device *device)
+{
+	struct tap_state *state = plh_device_state(device);
+	uint32_t frames = tap_read(device);
+
+	for (uint32_t queue = 0; queue < state->queues; queue++)
+		if (state->wants_room[queue]) {
+			tap_transmit(device);
+			break;
+		}
+	/* Nothing came, so it was something else that woke us. */
+	if (!frames && state->follows &&
+	    (interface_changed(&state->host) || is_time_to_retry(state))) {
+		interface_look(&state->host);
+		if (state->gone)
+			find_again(device);
+	}
+}
+
+static void tap_poll(struct plh_device *device)
+{
+	tap_read(device);
+}
+
+/* --- Its life --- */
+
+static bool follow(struct tap_state *state)
+{
+	if (interface_open(&state->host, state->parameters.name))
+		return false;
+	state->retry_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (state->retry_fd >= 0 &&
+	    !watch(state, NETLINK_TAG, state->host.netlink_fd, EPOLLIN, EPOLL_CTL_ADD) &&
+	    !watch(state, RETRY_TAG, state->retry_fd, EPOLLIN, EPOLL_CTL_ADD))
+		return true;
+	if (state->retry_fd >= 0)
+		close(state->retry_fd);
+	interface_close(&state->host);
+	return false;
 }
 
 static int tap_open(struct plh_device *device, const void *parameters,
@@ -109,123 +280,41 @@ static int tap_open(struct plh_device *device, const void *parameters,
 	struct tap_state *state = plh_device_state(device);
 	int error;
 
+	state->parameters = *tap;
 	state->vnet_header = tap->vnet_hdr;
-	error = tap->fd >= 0 ? use_descriptor(state, tap) : attach(state, tap);
-	if (!error)
-		error = negotiate(state, tap, config);
-	if (!error && fcntl(state->fd, F_SETFL, O_RDWR | O_NONBLOCK))
-		error = fail(errno, tap->name, "made non-blocking");
-	if (error && state->fd >= 0)
-		close(state->fd);
-	return error;
+	state->queues = config->queues;
+	for (uint32_t queue = 0; queue < LL_MAX_QUEUES; queue++)
+		state->queue_fd[queue] = -1;
+	state->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (state->epoll_fd < 0)
+		return fail(errno, tap->name, "waited for");
+	error = attach_all(state, &config->features);
+	if (error) {
+		close(state->epoll_fd);
+		return error;
+	}
+	memcpy(tap->name, state->parameters.name, sizeof(tap->name));
+	/* One that was given may be in another namespace: nobody knows where to look for it. */
+	state->follows = tap->fd < 0 && follow(state);
+	return 0;
 }
 
 static void tap_close(struct plh_device *device)
 {
-	close(((struct tap_state *)plh_device_state(device))->fd);
+	struct tap_state *state = plh_device_state(device);
+
+	detach(state);
+	if (state->follows) {
+		close(state->retry_fd);
+		interface_close(&state->host);
+	}
+	close(state->epoll_fd);
 }
 
 static int tap_fd(struct plh_device *device, short *events)
 {
 	*events = POLLIN;
-	return ((struct tap_state *)plh_device_state(device))->fd;
-}
-
-static ssize_t send_frame(const struct tap_state *state, const struct ring_span *frame)
-{
-	const struct ll_desc *meta = ring_meta(frame);
-	vnet_header header = { 0 };
-	struct iovec iov[RING_MAX_PIECES + 1];
-	int pieces = ring_iovec(frame, iov + 1);
-
-	/* An array of one costs the host 25 ns. */
-	if (!state->vnet_header)
-		return pieces == 1 ? write(state->fd, iov[1].iov_base, iov[1].iov_len) :
-				     writev(state->fd, iov + 1, pieces);
-	/* Our numbers are those of virtio. */
-	header.hdr.flags = meta->csum_flags & LL_CSUM_NEEDED;
-	header.hdr.gso_type = meta->gso_type;
-	header.hdr.hdr_len = meta->hdr_len;
-	header.hdr.gso_size = meta->gso_size;
-	header.hdr.csum_start = meta->csum_start;
-	header.hdr.csum_offset = meta->csum_offset;
-	iov[0] = (struct iovec){ &header, sizeof(header) };
-	return writev(state->fd, iov, pieces + 1);
-}
-
-static void tap_transmit(struct plh_device *device)
-{
-	const struct tap_state *state = plh_device_state(device);
-	struct ring_span frame;
-
-	for (uint32_t queue = 0; queue < device->netdev->queues; queue++) {
-		while (device_next(device, queue, &frame)) {
-			ssize_t sent = send_frame(state, &frame);
-
-			if (sent < 0 && errno == EINTR)
-				continue;
-			if (sent < 0 && errno == EAGAIN) {
-				device_stall_transmit(device);
-				break;
-			}
-			/* EIO: the interface is down; like a cable that is not plugged in. */
-			device_sent(device, &frame, sent < 0);
-		}
-	}
-	device_notify_sent(device);
-}
-
-static ssize_t read_frame(const struct tap_state *state, struct ring_span *room,
-			  vnet_header *header)
-{
-	struct iovec iov[RING_MAX_PIECES + 1];
-	int pieces = ring_iovec(room, iov + 1);
-	ssize_t bytes;
-
-	if (!state->vnet_header)
-		return pieces == 1 ? read(state->fd, iov[1].iov_base, iov[1].iov_len) :
-				     readv(state->fd, iov + 1, pieces);
-	iov[0] = (struct iovec){ header, sizeof(*header) };
-	bytes = readv(state->fd, iov, pieces + 1);
-	if (bytes < 0)
-		return bytes;
-	return bytes - (ssize_t)sizeof(*header);
-}
-
-static void set_meta(struct ll_desc *meta, const vnet_header *header)
-{
-	meta->csum_flags = header->hdr.flags & (LL_CSUM_NEEDED | LL_CSUM_VALID);
-	meta->gso_type = header->hdr.gso_type;
-	meta->hdr_len = header->hdr.hdr_len;
-	meta->gso_size = header->hdr.gso_size;
-	meta->csum_start = header->hdr.csum_start;
-	meta->csum_offset = header->hdr.csum_offset;
-}
-
-static void tap_receive(struct plh_device *device)
-{
-	const struct tap_state *state = plh_device_state(device);
-	uint32_t most = state->vnet_header ? MAX_GSO_BYTES : device->config.mtu + ETHERNET_BYTES;
-	vnet_header header = { 0 };
-	struct ring_span room;
-
-	for (int i = 0; i < READ_BATCH; i++) {
-		ssize_t bytes;
-
-		if (!device_claim_or_stall(device, 0, most, &room))
-			return;
-		do
-			bytes = read_frame(state, &room, &header);
-		while (bytes < 0 && errno == EINTR);
-		if (bytes < 0 && errno != EAGAIN)
-			device_set_stalled(device, true); /* deleted: do not spin on it */
-		if (bytes <= 0)
-			return;
-		ring_fill(&room, (uint32_t)bytes);
-		if (state->vnet_header)
-			set_meta(ring_meta(&room), &header);
-		device_commit(device, &room);
-	}
+	return ((struct tap_state *)plh_device_state(device))->epoll_fd;
 }
 
 const struct plh_backend plh_tap = {
@@ -237,5 +326,5 @@ const struct plh_backend plh_tap = {
 	.receive = tap_receive,
 	.fd = tap_fd,
 	/* A read that finds nothing costs no more than asking whether there is something. */
-	.poll = tap_receive,
+	.poll = tap_poll,
 };

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from pylibos._boot_config import Allocator
     from pylibos._capture import Capture
     from pylibos._counters import Counters
-    from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats, TapDevice
+    from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats
     from pylibos._device_dpdk import DpdkDevice, DpdkStats, dpdk_init, dpdk_join
     from pylibos._device_raw import RawDevice
     from pylibos._device_spec import DeviceSpec
+    from pylibos._device_tap import TapDevice
     from pylibos._device_xdp import XdpDevice
     from pylibos._dmesg import LogRecord
     from pylibos._drops import Drop, Drops
@@ -179,7 +180,6 @@ _PLACES = {
         "Device",
         "DeviceBackend",
         "DeviceStats",
-        "TapDevice",
     ),
     "_device_dpdk": (
         "DpdkDevice",
@@ -189,6 +189,7 @@ _PLACES = {
     ),
     "_device_raw": ("RawDevice",),
     "_device_spec": ("DeviceSpec",),
+    "_device_tap": ("TapDevice",),
     "_device_xdp": ("XdpDevice",),
     "_dmesg": ("LogRecord",),
     "_drops": (

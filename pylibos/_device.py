@@ -241,29 +241,3 @@ def add_callback(
     )
     parameters = _abi.plh_callback_parameters(transmit=pointer)
     return CallbackDevice(kernel, add(kernel, "plh_callback", parameters, config))
-
-
-class TapDevice(Device):
-    """A device joined to a tap of the host.
-
-    Attributes:
-        host_name: name of the host's interface.
-    """
-
-    host_name: str = ""
-
-
-def add_tap(
-    kernel: Kernel, host_name: str, fd: int | None, vnet_hdr: bool, config: Any
-) -> TapDevice:
-    """Add a device joined to a tap; see Kernel.add_tap()."""
-    if kernel.world.virtual:
-        raise ValueError(
-            "A tap needs the real clock, since the host does not wait: boot with clock='real'."
-        )
-    parameters = _abi.plh_tap_parameters(
-        name=host_name.encode(), fd=-1 if fd is None else fd, vnet_hdr=int(vnet_hdr)
-    )
-    device = TapDevice(kernel, add(kernel, "plh_tap", parameters, config))
-    device.host_name = parameters.name.decode()
-    return device

@@ -146,6 +146,8 @@ KINDS: dict[str, Kind] = {
             "name": text("host_name", "the name of the host's tap"),
             "fd": number("fd", 0, 2**31 - 1),
             "vnet_hdr": flag("vnet_hdr"),
+            "queues": number("queues", 1, LL_MAX_QUEUES),
+            "up": flag("host_up"),
         },
     ),
     "raw": Kind(

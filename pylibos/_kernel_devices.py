@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pylibos import _device, _device_dpdk, _device_raw, _device_spec, _device_xdp
-from pylibos._device import CallbackDevice, Device, DeviceBackend, TapDevice, netdev_config
+from pylibos import _device, _device_dpdk, _device_raw, _device_spec, _device_tap, _device_xdp
+from pylibos._device import CallbackDevice, Device, DeviceBackend, netdev_config
 from pylibos._device_dpdk import DpdkDevice
 from pylibos._device_raw import Fanout, RawDevice
 from pylibos._device_spec import DeviceSpec
+from pylibos._device_tap import TapDevice
 from pylibos._device_xdp import Copy, Mode, XdpDevice
 from pylibos._kernel_peer_devices import KernelPeerDevices
 
@@ -68,6 +69,8 @@ class KernelDevices(KernelPeerDevices):
         *,
         fd: int | None = None,
         vnet_hdr: bool = True,
+        queues: int = 1,
+        host_up: bool = False,
         name: str = "eth%d",
         mtu: int = 1500,
         mac: str | bytes | None = None,
@@ -78,12 +81,18 @@ class KernelDevices(KernelPeerDevices):
             host_name: of the host's interface; may hold a %d.
             fd: a tap that is open already, instead.
             vnet_hdr: leave checksums and segmentation to the host.
+            queues: of the kernel's device, each with a descriptor of the tap
+                (IFF_MULTI_QUEUE); flows are shared out to them by either side.
+            host_up: bring the host's interface up.
             name, mtu, mac: of the kernel's device.
 
         Raises:
-            OSError, PylibosError: no right to make a tap, or no /dev/net/tun.
+            PylibosError: no right to make a tap, no /dev/net/tun, or an interface of another
+                kind has the name.
+            ValueError: a value out of range, or a virtual clock.
         """
-        return _device.add_tap(self._kernel, host_name, fd, vnet_hdr, netdev_config(name, mtu, mac))
+        config = netdev_config(name, mtu, mac, queues)
+        return _device_tap.add_tap(self._kernel, host_name, fd, vnet_hdr, host_up, config)
 
     def add_raw(
         self,

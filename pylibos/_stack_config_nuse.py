@@ -188,6 +188,8 @@ def _backend(stanza: _Stanza, word: str, place: Place) -> str:
         )
     name = f"{_TAP_PREFIX}{stanza.name}"[:15] if word == "TAP" else stanza.name
     backend = f'{word.lower()}:"{name}"' if set(name) & set(',="') else f"{word.lower()}:{name}"
+    if word == "TAP":
+        backend += ",up=1"  # NUSE brought the host's end up
     check_backend(place, stanza.title, backend)
     return backend
 

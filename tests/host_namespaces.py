@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 import pytest
 
+CLONE_NEWNET = 0x40000000
 TOOLS = ("ip", "ping", "nsenter", "unshare")
 
 
@@ -52,6 +57,18 @@ class HostNamespace:
         )
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """The calling thread is in the namespace while the block runs (setns(2))."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        own_path, other_path = Path("/proc/thread-self/ns/net"), Path(f"/proc/{self.pid}/ns/net")
+        with own_path.open() as own, other_path.open() as other:
+            assert libc.setns(other.fileno(), CLONE_NEWNET) == 0
+            try:
+                yield
+            finally:
+                assert libc.setns(own.fileno(), CLONE_NEWNET) == 0
 
     def take(self, name: str, owner: HostNamespace, *addresses: str) -> None:
         """Move an interface here from another namespace, bring it up with addresses."""

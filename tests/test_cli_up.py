@@ -51,8 +51,8 @@ def test_router_between_two_taps_forwards_both_protocols(start):
         for near, host in (("1", west), ("2", east)):
             host.run("ip", "route", "add", "10.0.0.0/8", "via", f"10.{near}.0.1")
             host.run("ip", "-6", "route", "add", "fd00::/8", "via", f"fd0{near}::1")
-        assert " 0% packet loss" in west.run("ping", "-n", "-c2", "-i0.05", "10.2.0.2")
-        assert " 0% packet loss" in west.run("ping", "-n", "-c2", "-i0.05", "fd02::2")
+        assert " 0% packet loss" in west.run("ping", "-n", "-c1", "-W5", "10.2.0.2")
+        assert " 0% packet loss" in west.run("ping", "-n", "-c1", "-W5", "fd02::2")
         line = process.stdout.readline()
         while "rx 0 " in line:
             line = process.stdout.readline()

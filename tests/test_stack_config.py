@@ -46,7 +46,11 @@ def test_empty_file_is_a_stack_of_defaults(load):
 def test_nuse_conf_is_read_as_it_is():
     config = pylibos.load_config(EXAMPLES / "nuse.conf")
     first, second = config.devices
-    assert (first.name, first.backend, first.mac) == ("eth0", "tap:nuse-eth0", "00:01:01:01:01:01")
+    assert (first.name, first.backend, first.mac) == (
+        "eth0",
+        "tap:nuse-eth0,up=1",
+        "00:01:01:01:01:01",
+    )
     assert first.addresses == (ipaddress.ip_interface("192.168.0.10/24"),)
     assert (second.name, second.addresses) == ("eth1", (ipaddress.ip_interface("172.16.0.1/24"),))
     (route,) = config.routes

@@ -52,8 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except PylibosError as error:
         from rich.console import Console
+        from rich.markup import escape
 
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
+        message = f"[red]{type(error).__name__}:[/] {escape(str(error))}"
+        Console(stderr=True).print(message, highlight=False)
         return 1
     except KeyboardInterrupt:
         return 130
