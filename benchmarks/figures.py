@@ -52,9 +52,17 @@ _C: dict[str, tuple[str, dict[str, float]]] = {
         "bulk TCP between two kernels, MTU 1500",
         {"tcp_two_kernels_tso": 70, "tcp_two_kernels_wire": 25, "tcp_two_kernels_plain": 20},
     ),
-    "router": ("a router alone, 64 bytes of UDP, rings in memory", {"router_64": 130}),
     "blocked_calls": ("10,000 recv() blocked at once on one host thread", {}),
 }
+
+
+def _router(setting: Setting) -> list[Measurement]:
+    found = []
+    # Flow tables and XDP are in the default profile only.
+    for suffix, image in (("", setting.lean), ("_default", setting.default)):
+        if image is not None:
+            found += run_program("router", image, suffix)
+    return found
 
 
 def _on_channels() -> list[Figure]:
@@ -98,6 +106,17 @@ FIGURES: dict[str, Figure] = {
             {"smallest_memory_lean": 4, "smallest_memory_default": 10},
         ),
         *(_from_c(name) for name in _C),
+        Figure(
+            "router",
+            "a router alone, 64 bytes of UDP, rings in memory",
+            _router,
+            {
+                "router_64": 130,
+                "router_64_flowtable_default": 60,
+                "router_64_xdp_default": 60,
+                "router_64_xdp_fixed_default": 60,
+            },
+        ),
         Figure(
             "null_call_python",
             "a null system call, from Python",

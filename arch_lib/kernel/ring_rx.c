@@ -32,14 +32,14 @@ static void pass_normal(struct napi_struct *napi)
 #endif
 }
 
-static inline void post(struct ll_queue *q, struct page *page)
+static inline void post(struct ll_queue *q, u64 addr, u64 cookie)
 {
 	struct ll_desc *desc = ll_ring_desc(q->rx, q->rx->head);
 
-	desc->addr = (unsigned long)page_address(page);
+	desc->addr = addr;
 	desc->len = PAGE_SIZE;
 	desc->flags = 0;
-	desc->cookie = (unsigned long)page;
+	desc->cookie = cookie;
 	virt_store_release(&q->rx->head, q->rx->head + 1);
 }
 
@@ -52,7 +52,7 @@ static void refill(struct ll_queue *q)
 
 		if (!page)
 			break; /* tried again with the next frame */
-		post(q, page);
+		post(q, (unsigned long)page_address(page), (unsigned long)page);
 	}
 	if (starved)
 		ll_port_kick_host(q->port);
@@ -134,8 +134,11 @@ static bool set_metadata(struct sk_buff *skb, const struct ll_desc *desc)
 /* Give descriptors back as they are: their pages are posted again. */
 void ll_rx_recycle(struct ll_queue *q, u32 pieces)
 {
-	for (; pieces; pieces--, q->rx_taken++)
-		post(q, (struct page *)ll_ring_desc(q->rx, q->rx_taken)->cookie);
+	for (; pieces; pieces--, q->rx_taken++) {
+		struct ll_desc *desc = ll_ring_desc(q->rx, q->rx_taken);
+
+		post(q, desc->addr, desc->cookie);
+	}
 }
 
 /* A small frame is copied whole, which is cheaper than to give its buffer away. */
@@ -159,7 +162,8 @@ static struct sk_buff *take_small(struct ll_queue *q, u32 bytes)
 			skb = NULL;
 		}
 	}
-	ll_rx_recycle(q, 1);
+	post(q, desc->addr, desc->cookie);
+	q->rx_taken++;
 	return skb;
 }
 

@@ -11,7 +11,12 @@ static void clean(struct ll_queue *q, u32 tail)
 {
 	for (; q->tx_clean != tail; q->tx_clean++) {
 		unsigned long cookie = ll_ring_desc(q->tx, q->tx_clean)->cookie;
+		const u8 *next = (u8 *)ll_ring_desc(q->tx, q->tx_clean + 1)->cookie;
 
+		/* The one after it left the first level of the cache when it was sent. */
+		prefetch(next + L1_CACHE_BYTES);
+		prefetch(next + 2 * L1_CACHE_BYTES);
+		prefetch(next + 3 * L1_CACHE_BYTES);
 		if (unlikely(cookie & LL_COOKIE_XDP))
 			xdp_return_frame((struct xdp_frame *)(cookie - LL_COOKIE_XDP));
 		else if (cookie)
@@ -20,10 +25,9 @@ static void clean(struct ll_queue *q, u32 tail)
 }
 
 /* Free what the host has taken; softirqs are off, as NAPI's caches want it. */
-void ll_tx_clean(struct ll_queue *q)
+static void clean_sent(struct ll_queue *q, u32 tail)
 {
 	struct netdev_queue *txq = netdev_get_tx_queue(q->port->dev, q->index);
-	u32 tail = virt_load_acquire(&q->tx->tail);
 
 	if (unlikely(tail - q->tx_clean > q->tx->head - q->tx_clean)) {
 		if (net_ratelimit())
@@ -35,6 +39,14 @@ void ll_tx_clean(struct ll_queue *q)
 	q->tx->notify = 0;
 	if (unlikely(netif_tx_queue_stopped(txq)) && ll_tx_free(q) >= LL_TX_ROOM)
 		netif_tx_wake_queue(txq);
+}
+
+void ll_tx_clean(struct ll_queue *q)
+{
+	u32 tail = virt_load_acquire(&q->tx->tail);
+
+	if (tail != q->tx_clean || q->tx->notify)
+		clean_sent(q, tail);
 }
 
 /* The host no longer touches the ring. */

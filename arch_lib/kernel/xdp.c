@@ -69,13 +69,16 @@ static struct sk_buff *pass(struct ll_queue *q, struct xdp_buff *xdp)
 /* Run the program on the frame at rx_taken; NULL: there is nothing left to pass on. */
 struct sk_buff *ll_xdp_run(struct ll_queue *q, struct bpf_prog *prog, u32 bytes)
 {
-	u8 *start = page_address((struct page *)ll_ring_desc(q->rx, q->rx_taken)->cookie);
+	u8 *start = (u8 *)(unsigned long)ll_ring_desc(q->rx, q->rx_taken)->addr;
 	struct net_device *dev = q->port->dev;
 	struct xdp_buff xdp;
 	u32 act;
 
 	/* The host fills buffers from their beginning, or 64 KiB would take too many. */
-	memmove(start + XDP_PACKET_HEADROOM, start, bytes);
+	if (likely(bytes <= LL_RX_COPY)) /* a size that the compiler knows */
+		memcpy(start + XDP_PACKET_HEADROOM, start, LL_RX_COPY);
+	else
+		memmove(start + XDP_PACKET_HEADROOM, start, bytes);
 	xdp_init_buff(&xdp, PAGE_SIZE, &q->xdp_rxq);
 	xdp_prepare_buff(&xdp, start, XDP_PACKET_HEADROOM, bytes, true);
 	act = bpf_prog_run_xdp(prog, &xdp);

@@ -3,12 +3,14 @@
  * A router alone: frames with 64 bytes of UDP payload lie in the memory of one device's
  * ring and leave by another's, 64 at a time.  Neither link nor socket is measured;
  * the host's part is a copy of each frame into the ring, as a device would do it.
+ * The same through a flow table of nftables and by XDP, where the kernel has them.
  */
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 
 #include "device.h"
 #include "network.h"
+#include "shortcut.h"
 
 #define BATCH	64
 #define BATCHES 6000
@@ -128,39 +130,96 @@ static void route_batch(struct plh_kernel *kernel, const struct frame *frame)
 	transmit(out);
 }
 
-int main(int argc, char **argv)
+static void measure(const char *name, struct plh_kernel *kernel, const struct frame *frame)
 {
-	struct plh_image *image = plh_image_open(image_path(argc, argv));
-	struct plh_world *world = plh_world_create(NULL);
-	struct results ns = { "router_64", "library", "ns", .count = 0 };
-	struct frame frame = make_frame();
-	struct node router;
+	struct results ns = { name, "library", "ns", .count = 0 };
 
-	pin_to_one_core();
-	check(image && world, "image");
-	router = kernel_node(world, image);
-	in = add_device(&router, router_mac);
-	out = add_device(&router, next_mac);
-	configure(&router, "eth0", "10.0.1.2");
-	configure(&router, "eth1", "10.0.2.1");
-	set_sysctl(&router, "/proc/sys/net/ipv4/ip_forward", "1");
-	neighbour(&router, "eth1", "10.0.2.2", next_mac);
-	/* Its first seconds, with their duplicate address detection and the like. */
-	plh_world_run(world, plh_world_now_ns(world) + 10000000000u, 0, 0);
 	for (int round = 0; round < ROUNDS; round++) {
 		uint64_t started = now_ns();
 
 		left = 0;
 		for (int i = 0; i < BATCHES; i++)
-			route_batch(router.subject.kernel, &frame);
+			route_batch(kernel, frame);
 		add(&ns, (double)(now_ns() - started) / (BATCH * BATCHES));
 		if (left != BATCH * BATCHES) {
-			fprintf(stderr, "%llu of %d frames left the router\n",
+			fprintf(stderr, "%s: %llu of %d frames left the router\n", name,
 				(unsigned long long)left, BATCH * BATCHES);
 			exit(1);
 		}
 	}
 	report(&ns);
+}
+
+/* Does the kernel have what was tried? */
+static int is_there(const char *name, int result)
+{
+	if (result >= 0)
+		return 1;
+	if (result != -EOPNOTSUPP && result != -ENOSYS && result != -EPROTONOSUPPORT) {
+		fprintf(stderr, "%s: %s\n", name, strerror(-result));
+		exit(1);
+	}
+	return 0;
+}
+
+static int by_route(const struct node *router)
+{
+	return forward_by_xdp(router, in->netdev->ifindex);
+}
+
+static int by_fixed_way(const struct node *router)
+{
+	return forward_fixed_by_xdp(router, in->netdev->ifindex, out->netdev->ifindex);
+}
+
+/* In this order: the flow table stays. */
+static const struct {
+	const char *name;
+	int (*prepare)(const struct node *router);
+} ways[] = {
+	{ "router_64", NULL },
+	{ "router_64_flowtable", add_flowtable },
+	{ "router_64_xdp", by_route },
+	{ "router_64_xdp_fixed", by_fixed_way },
+};
+
+int main(int argc, char **argv)
+{
+	struct plh_image *image = plh_image_open(image_path(argc, argv));
+	struct plh_world *world = plh_world_create(NULL);
+	const char *word = only(argc, argv);
+	struct frame frame = make_frame();
+	struct plh_kernel *kernel;
+	struct node router;
+
+	pin_to_one_core();
+	check(image && world, "image");
+	router = kernel_node(world, image);
+	kernel = router.subject.kernel;
+	in = add_device(&router, router_mac);
+	out = add_device(&router, next_mac);
+	configure(&router, "eth0", "10.0.1.2");
+	configure(&router, "eth1", "10.0.2.1");
+	set_sysctl(&router, "/proc/sys/net/ipv4/ip_forward", "1");
+	neighbour(&router, "eth0", "10.0.1.1", next_mac);
+	neighbour(&router, "eth1", "10.0.2.2", next_mac);
+	/* Its first seconds, with their duplicate address detection and the like. */
+	plh_world_run(world, plh_world_now_ns(world) + 10000000000u, 0, 0);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		const char *name = ways[i].name;
+		int fd = 0;
+
+		if (word && strcmp(name, word))
+			continue;
+		if (ways[i].prepare)
+			fd = ways[i].prepare(&router);
+		if (!is_there(name, fd))
+			continue;
+		measure(name, kernel, &frame);
+		/* A program of XDP stays as long as its descriptor. */
+		if (fd)
+			node_close(&router, (uint64_t)fd);
+	}
 	plh_world_destroy(world);
 	plh_image_close(image);
 	return 0;
