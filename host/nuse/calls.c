@@ -24,6 +24,11 @@ const struct nuse_call nuse_calls[] = {
 #endif
 	CALL(recvmmsg, call_receive),
 	CALL(sendmmsg, call_send),
+#ifdef SYS_epoll_wait
+	CALL(epoll_wait, call_epoll_wait),
+#endif
+	CALL(epoll_pwait, call_epoll_wait),
+	CALL(epoll_ctl, call_epoll_ctl),
 #ifdef SYS_poll
 	CALL(poll, call_poll),
 #endif
@@ -32,6 +37,7 @@ const struct nuse_call nuse_calls[] = {
 	CALL(select, call_select),
 #endif
 	CALL(pselect6, call_select),
+	CALL(epoll_pwait2, call_epoll_wait),
 	CALL(fcntl, call_fcntl),
 	CALL(ioctl, call_ioctl),
 	CALL(socket, call_socket),

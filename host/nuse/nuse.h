@@ -11,6 +11,7 @@
  *   memory.c      the memory of programs
  *   path.c        which paths lead into the stack;  tree.c  its folders
  *   filter.c      the seccomp filter;  gate.c  how to go round it;  exec.c  both at work
+ *   epoll*.c      epolls of programs and their part on the stack
  *   wait.c        waiting for descriptors of host and stack, time and signals
  *   call_*.c      what is special about groups of system calls
  */
@@ -138,6 +139,7 @@ struct object {
 	struct object *accepted; /* connections whose program was interrupted */
 	struct object *next_accepted;
 	int spare; /* program's end, while no program has it; else -1 */
+	struct epoll_entry *registered; /* in epolls */
 };
 
 /*
@@ -145,6 +147,13 @@ struct object {
  * (then it is the host's kernel that says so).
  */
 struct object *object_of(struct plh_nuse *nuse, struct nuse_thread *thread, int fd);
+enum fd_kind {
+	FD_HOST, /* or none */
+	FD_OBJECT, /* which goes to *object */
+	FD_EPOLL, /* of the host, that may have a part on the stack */
+};
+enum fd_kind fd_kind(struct plh_nuse *nuse, struct nuse_thread *thread, int fd,
+		     struct object **object);
 /* For an open descriptor of the kernel, closed if that fails; NULL and errno. */
 struct object *object_create(struct plh_nuse *nuse, enum object_kind kind, int stack_fd,
 			     bool nonblock);
@@ -152,6 +161,16 @@ void object_free(struct plh_nuse *nuse, struct object *object);
 /* Notice placeholders whose last copy was closed before now. */
 void objects_reap(struct plh_nuse *nuse);
 void objects_free(struct plh_nuse *nuse);
+
+/* --- Epolls of programs (epoll.h) --- */
+
+struct epoll_entry;
+int epolls_init(struct plh_nuse *nuse);
+void epolls_free(struct plh_nuse *nuse);
+/* Forget those that were its alone. */
+void epolls_program_ended(struct plh_nuse *nuse, pid_t tgid);
+/* What was registered is closed. */
+void epoll_entry_gone(struct plh_nuse *nuse, struct epoll_entry *entry);
 
 /* --- Requests --- */
 
@@ -238,6 +257,8 @@ bool wait_is_over(const struct request *request);
  */
 void wait_begin(struct plh_nuse *nuse, struct request *request, int host_fd);
 void wait_end(struct plh_nuse *nuse, struct request *request);
+/* End the wait and go on, for what came otherwise. */
+void wait_again(struct plh_nuse *nuse, struct request *request);
 /* A program's descriptor as one of ours, or -errno; a kept one hides its close. */
 int wait_duplicate(const struct request *request, int fd);
 /* Let the placeholder poll neither readable nor writable, for a call left to the host. */
@@ -304,6 +325,9 @@ void wait_for_object(struct plh_nuse *nuse, struct request *request, short event
 /* poll, ppoll, select, pselect6 */
 void call_poll(struct plh_nuse *nuse, struct request *request);
 void call_select(struct plh_nuse *nuse, struct request *request);
+void call_epoll_ctl(struct plh_nuse *nuse, struct request *request);
+/* epoll_wait, epoll_pwait, epoll_pwait2 */
+void call_epoll_wait(struct plh_nuse *nuse, struct request *request);
 void call_fcntl(struct plh_nuse *nuse, struct request *request);
 void call_ioctl(struct plh_nuse *nuse, struct request *request);
 void call_open(struct plh_nuse *nuse, struct request *request);
@@ -337,6 +361,10 @@ struct plh_nuse {
 	struct watch *dead;
 	struct listener *listeners;
 	struct table programs, threads, objects;
+	struct table epolls, epoll_names;
+	int epolls_fd; /* an epoll of the epolls: those that programs still have open */
+	uint32_t epolls_kept; /* of them when it was last looked */
+	bool epolls_stale; /* some may have been closed */
 	struct worker root; /* the task that all others are made from */
 	struct worker *idle_local;
 	struct seccomp_notif *notif; /* as large as the host's kernel wants */

@@ -71,6 +71,8 @@ void object_free(struct plh_nuse *nuse, struct object *object)
 		object->accepted = accepted->next_accepted;
 		object_free(nuse, accepted);
 	}
+	while (object->registered)
+		epoll_entry_gone(nuse, object->registered);
 	stack_call(nuse, SYS_close, (uint64_t)object->stack_fd, 0, 0, 0, 0, 0);
 	watch_free(nuse, &object->watch);
 }
@@ -105,20 +107,36 @@ void objects_free(struct plh_nuse *nuse)
 				free_one(nuse->objects.heads[i], nuse);
 }
 
-struct object *object_of(struct plh_nuse *nuse, struct nuse_thread *thread, int fd)
+enum fd_kind fd_kind(struct plh_nuse *nuse, struct nuse_thread *thread, int fd,
+		     struct object **object)
 {
-	static const char prefix[] = "socket:[";
+	static const char prefix[] = "socket:[", epoll[] = "anon_inode:[eventpoll]";
 	char name[16], target[64];
 	struct node *node;
 	ssize_t bytes;
 
 	if (fd < 0)
-		return NULL;
+		return FD_HOST;
 	snprintf(name, sizeof(name), "%d", fd);
 	bytes = readlinkat(thread->fd_folder, name, target, sizeof(target) - 1);
-	if (bytes <= (ssize_t)sizeof(prefix) || memcmp(target, prefix, sizeof(prefix) - 1))
-		return NULL;
+	if (bytes <= (ssize_t)sizeof(prefix))
+		return FD_HOST;
 	target[bytes] = 0;
+	if (!strcmp(target, epoll))
+		return FD_EPOLL;
+	if (memcmp(target, prefix, sizeof(prefix) - 1))
+		return FD_HOST;
 	node = table_find(&nuse->objects, strtoull(target + sizeof(prefix) - 1, NULL, 10));
-	return node ? (struct object *)((char *)node - offsetof(struct object, node)) : NULL;
+	if (!node)
+		return FD_HOST;
+	if (object)
+		*object = (struct object *)((char *)node - offsetof(struct object, node));
+	return FD_OBJECT;
+}
+
+struct object *object_of(struct plh_nuse *nuse, struct nuse_thread *thread, int fd)
+{
+	struct object *object = NULL;
+
+	return fd_kind(nuse, thread, fd, &object) == FD_OBJECT ? object : NULL;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../clock.h"
+#include "epoll.h"
 #include "poll_set.h"
 
 static void set_cleanup(struct plh_nuse *nuse, struct request *request)
@@ -105,19 +106,24 @@ static void write_left(const struct request *request, const struct poll_set *set
 		return;
 }
 
-/* Which are the stack's; false: none. */
+/* Which are the stack's, an epoll perhaps on both sides; false: none. */
 static bool sort_out(struct plh_nuse *nuse, struct request *request, struct poll_set *set)
 {
 	for (uint32_t i = 0; i < set->count; i++) {
 		const struct pollfd *asked = &set->fds[i];
-		struct object *object = object_of(nuse, request->thread, asked->fd);
+		struct object *object = NULL;
+		enum fd_kind kind = fd_kind(nuse, request->thread, asked->fd, &object);
+		struct epoll *epoll = kind == FD_EPOLL ? epoll_of(nuse, request, asked->fd, false) :
+							 NULL;
+		int stack_fd = object ? object->stack_fd : epoll ? epoll->stack_fd : -1;
 		struct pollfd *stack = &set->stack[set->stack_count];
 		struct pollfd *host = &set->host[set->host_count];
 
-		if (object) {
-			*stack = (struct pollfd){ object->stack_fd, asked->events, 0 };
+		if (stack_fd >= 0) {
+			*stack = (struct pollfd){ stack_fd, asked->events, 0 };
 			set->stack_at[set->stack_count++] = i;
-		} else if (asked->fd >= 0) {
+		}
+		if (!object && asked->fd >= 0) {
 			*host = (struct pollfd){ -1, asked->events, 0 };
 			set->host_at[set->host_count++] = i;
 		}

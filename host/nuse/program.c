@@ -255,6 +255,7 @@ static void program_ended(struct plh_nuse *nuse, struct program *program)
 	if (program->leader)
 		worker_free(nuse, program->leader);
 	program->leader = NULL;
+	epolls_program_ended(nuse, program->tgid);
 	watch_free(nuse, &program->watch);
 }
 

@@ -271,6 +271,8 @@ static int open_tables(struct plh_nuse *nuse)
 	nuse->hangup_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (nuse->epoll_fd < 0 || nuse->hangup_fd < 0)
 		return -errno;
+	if (epolls_init(nuse))
+		return -ENOMEM;
 	if (!nuse->notif || table_init(&nuse->programs) || table_init(&nuse->threads) ||
 	    table_init(&nuse->objects))
 		return -ENOMEM;
@@ -292,7 +294,7 @@ struct plh_nuse *plh_nuse_create(struct plh_kernel *kernel, const struct plh_nus
 	nuse->kernel = kernel;
 	nuse->world = plh_kernel_world(kernel);
 	nuse->config = *config;
-	nuse->epoll_fd = nuse->hangup_fd = -1;
+	nuse->epoll_fd = nuse->hangup_fd = nuse->epolls_fd = -1;
 	nuse->hangup_watch.fd = nuse->world_watch.fd = nuse->wake_watch.fd = -1;
 	if (plh_world_device_fd(nuse->world) < 0) {
 		plh_set_error("A stack for programs needs a world with the real clock.");
@@ -319,6 +321,8 @@ void plh_nuse_destroy(struct plh_nuse *nuse)
 		listener_close(nuse, nuse->listeners);
 	if (nuse->programs.heads)
 		programs_free(nuse);
+	if (nuse->epolls.heads)
+		epolls_free(nuse);
 	if (nuse->objects.heads)
 		objects_free(nuse);
 	if (nuse->root.task)

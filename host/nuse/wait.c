@@ -67,7 +67,7 @@ void wait_end(struct plh_nuse *nuse, struct request *request)
 		request_stop(nuse, request);
 }
 
-static void go_on(struct plh_nuse *nuse, struct request *request)
+void wait_again(struct plh_nuse *nuse, struct request *request)
 {
 	struct waiting *wait = request->state;
 
@@ -81,7 +81,7 @@ static void go_on(struct plh_nuse *nuse, struct request *request)
 static void host_ready(struct plh_nuse *nuse, struct watch *watch, uint32_t events)
 {
 	(void)events;
-	go_on(nuse, ((struct wait_watch *)watch)->request);
+	wait_again(nuse, ((struct wait_watch *)watch)->request);
 }
 
 /* --- Signals --- */
@@ -161,7 +161,7 @@ static void ticked(struct plh_nuse *nuse, struct watch *watch, uint32_t events)
 		wait_end(nuse, request);
 		wait->interrupted(nuse, request);
 	} else if (wait->ticks) {
-		go_on(nuse, request);
+		wait_again(nuse, request);
 	}
 }
 
@@ -183,7 +183,7 @@ static int start_tick(struct plh_nuse *nuse, struct request *request, struct wai
 static void stack_ready(struct plh_nuse *nuse, struct request *request, int64_t ret)
 {
 	if (ret >= 0) {
-		go_on(nuse, request);
+		wait_again(nuse, request);
 		return;
 	}
 	wait_end(nuse, request);

@@ -29,3 +29,28 @@ def polled(timeout_ms, **descriptors):
         poller.register(number, events)
     return sorted((names[number], events) for number, events in poller.poll(timeout_ms))
 """
+
+EPOLL_PRELUDE = (
+    PRELUDE
+    + """
+EIN, EOUT, ERDHUP = select.EPOLLIN, select.EPOLLOUT, select.EPOLLRDHUP
+ET, ONESHOT, EXCLUSIVE = select.EPOLLET, select.EPOLLONESHOT, select.EPOLLEXCLUSIVE
+
+def refused(function, *args):
+    try:
+        function(*args)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+class Names:
+    # An epoll whose events are told by name.
+    def __init__(self): self.epoll, self.names = select.epoll(), {}
+    def add(self, name, descriptor, events):
+        number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
+        self.names[number] = name
+        self.epoll.register(number, events)
+    def wait(self, timeout_s=0.02, most=-1):
+        return sorted((self.names[number], events)
+                      for number, events in self.epoll.poll(timeout_s, most))
+"""
+)

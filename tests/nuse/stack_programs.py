@@ -75,6 +75,11 @@ class Stack:
             if self._server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"The stack did not start: {self.log.read_text()}")
             select.select([], [], [], 0.01)
+        self._at_rest = self.descriptors_in_use()
+
+    def descriptors_in_use(self) -> int:
+        """How many the server has open on the host."""
+        return len(list(Path(f"/proc/{self._server.pid}/fd").iterdir()))
 
     def start(self, words: list[str], **options: Any) -> subprocess.Popen[str]:
         """A program on this stack."""
@@ -103,6 +108,7 @@ class Stack:
         while True:
             stats = self.stats()
             kept = {name: stats[name] for name in ("programs", "sockets", "blocked")}
+            kept["descriptors"] = self.descriptors_in_use() - self._at_rest
             if not any(kept.values()) or time.monotonic() > deadline:
                 return kept
             select.select([], [], [], 0.005)
@@ -114,7 +120,7 @@ class Stack:
         return self._server.wait(LIMIT_S)
 
 
-EMPTY = {"programs": 0, "sockets": 0, "blocked": 0}
+EMPTY = {"programs": 0, "sockets": 0, "blocked": 0, "descriptors": 0}
 
 
 def assert_same(stack: Stack, source: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import pytest
 from program_sources import PRELUDE
 from stack_programs import EMPTY, Stack, assert_same
 
-IN = select.POLLIN
+pytestmark = pytest.mark.kernel
 
 
 def run(stack: Stack, source: str) -> tuple[str, ...]:
