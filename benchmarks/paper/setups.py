@@ -59,12 +59,16 @@ class Ends:
         relay: ports in the middle; None: there is no relay.
         devices: device specs for our stack; None: it cannot.
         fds: descriptors that the names speak of.
+        library: which the relay's ports need.
+        polled: there is nothing to sleep on, so our stack polls as the relay does.
     """
 
     tester: tuple[str, str]
     relay: tuple[str, str] | None = None
     devices: tuple[str, str] | None = None
     fds: tuple[int, ...] = ()
+    library: str = ""
+    polled: bool = False
 
 
 # --- Channels ---
@@ -116,7 +120,26 @@ def _raw(topology: Topology, _who: str) -> Ends:
     )
 
 
-CHANNELS: dict[str, Callable[[Topology, str], Ends]] = {"raw": _raw, "tap": _tap}
+def _xdp(topology: Topology, _who: str) -> Ends:
+    topology.cables()
+    ports = _packet_ports(topology, ("s0", "d0"))
+    return Ends(ports, ("xdp:r0", "xdp:r1"), ("xdp:r0", "xdp:r1"), library="libxdp")
+
+
+def _dpdk(topology: Topology, _who: str) -> Ends:
+    topology.cables()
+    for name, mac in (("r0", "a2"), ("r1", "b1")):
+        topology.router.ip(f"link set {name} address 02:00:00:00:00:{mac}")
+    ports = tuple(f"dpdk:net_af_packet{n},iface=r{n},blocksz=4096,qdisc_bypass=1" for n in (0, 1))
+    return Ends(_packet_ports(topology, ("s0", "d0")), ports, ports, library="libdpdk", polled=True)
+
+
+CHANNELS: dict[str, Callable[[Topology, str], Ends]] = {
+    "raw": _raw,
+    "tap": _tap,
+    "xdp": _xdp,
+    "dpdk": _dpdk,
+}
 # What single figures measure beside them.
 OTHERS: dict[str, Callable[[Topology, str], Ends]] = {"tap-programs": _tap_between_programs}
 
@@ -175,12 +198,12 @@ class Setup:
     def _middle(self, ends: Ends) -> Worker:
         core = str(self._cores.box)
         if self.who == "relay" and ends.relay is not None:
-            command = [str(programs.program("relay")), core, self.wait, *ends.relay]
+            command = [str(programs.program("relay", ends.library)), core, self.wait, *ends.relay]
         else:
             command = [sys.executable, "-m", "benchmarks.paper.box", "--core", core]
             command += ["--kernel", self._image[0], "--profile", self._image[1]]
-            if self.wait != "epoll":
-                command += ["--wait", self.wait]
+            if self.wait == "busy" or ends.polled:
+                command += ["--wait", "busy"]
             command += ends.devices if self.who == "stack" and ends.devices else ["host"]
         with self._topology.router.entered():
             return self._worker(f"{self.name} box", command, ends.fds)

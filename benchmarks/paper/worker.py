@@ -75,7 +75,12 @@ class Worker:
         """
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout_s
-        while b"\n" not in self._rest:
+        # Libraries may print something of their own.
+        while not self._rest.startswith(b"{") or b"\n" not in self._rest:
+            noise, newline, rest = self._rest.partition(b"\n")
+            if newline and not noise.startswith(b"{"):
+                self._rest = rest
+                continue
             left = max(deadline - time.monotonic(), 0)
             if not select.select([self._process.stdout], [], [], left)[0]:
                 raise WorkerError(f"{self.name} did not answer within {timeout_s:g} s.")

@@ -9,7 +9,15 @@
 
 #include "port.h"
 
-static const struct port_kind *const kinds[] = { &port_packet, &port_tap, &port_udp };
+static const struct port_kind *const kinds[] = {
+	&port_packet, &port_tap, &port_udp,
+#ifdef HAVE_LIBXDP
+	&port_xdp,
+#endif
+#ifdef HAVE_LIBDPDK
+	&port_dpdk,
+#endif
+};
 
 void fail(const char *what)
 {

@@ -42,6 +42,8 @@ struct port_kind {
 };
 
 extern const struct port_kind port_packet, port_tap, port_udp;
+/* Built only where their libraries are. */
+extern const struct port_kind port_xdp, port_dpdk;
 
 void port_open(struct port *port, const char *spec);
 
