@@ -127,6 +127,17 @@ bool interface_changed(struct interface *interface)
 	return changed;
 }
 
+/* Its flags follow its carrier up to a second later, so its driver is asked. */
+static bool has_carrier(const struct interface *interface, bool by_flags)
+{
+	struct ethtool_value value = { .cmd = ETHTOOL_GLINK };
+	struct ifreq request;
+
+	set_name(&request, interface->name);
+	request.ifr_data = (char *)&value;
+	return ioctl(interface->netlink_fd, SIOCETHTOOL, &request) ? by_flags : value.data;
+}
+
 void interface_look(struct interface *interface)
 {
 	struct ifreq request = { .ifr_ifindex = interface->index };
@@ -143,7 +154,8 @@ void interface_look(struct interface *interface)
 	set_name(&request, interface->name);
 	if (interface->index && !ioctl(interface->netlink_fd, SIOCGIFFLAGS, &request)) {
 		interface->enabled = request.ifr_flags & IFF_UP;
-		interface->up = interface->enabled && request.ifr_flags & IFF_RUNNING;
+		interface->up = interface->enabled &&
+				has_carrier(interface, request.ifr_flags & IFF_RUNNING);
 	}
 	set_name(&request, interface->name);
 	if (interface->index && !ioctl(interface->netlink_fd, SIOCGIFMTU, &request))

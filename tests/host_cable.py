@@ -129,8 +129,8 @@ class Cable:
             self.close()
             raise NoCableError(str(error)) from error
 
-    def plug(self) -> None:
-        """Make the cable, with both ends up."""
+    def plug(self, wait: bool = True) -> None:
+        """Make the cable, with both ends up; wait until the host shows them so."""
         count = str(self._queues)
         words = ["numtxqueues", count, "numrxqueues", count]
         ip(
@@ -139,7 +139,7 @@ class Cable:
         )
         for side in self._sides:
             side.ip("link", "set", side.name, "up")
-        for side in self._sides:
+        for side in self._sides if wait else ():
             side.wait_for("state UP")
 
     def close(self) -> None:

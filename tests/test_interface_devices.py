@@ -162,6 +162,16 @@ def test_device_begins_with_the_interfaces_carrier(kernel, cable, kind):
     exchange(kernel, device, cable, 1)
 
 
+def test_device_sends_at_once_on_an_interface_that_was_just_made(kernel, kind, cable):
+    cable.near.ip("link", "del", "near0")
+    cable.plug(wait=False)  # the flags of the interface follow up to a second later
+    cable.far.ip("link", "set", "far0", "address", FAR_MAC)
+    device = open_device(kernel, cable, f"{kind}:near0")
+    with packets(kernel, device) as inside, cable.far.packets() as outside:
+        inside.send(frame(60, 1, FAR_MAC, DEVICE_MAC))
+        assert outside.recv(100) == frame(60, 1, FAR_MAC, DEVICE_MAC)
+
+
 def test_frame_that_an_interface_went_away_from_is_dropped(kernel, device, cable):
     # The kernel has not been told yet.
     cable.near.ip("link", "set", "near0", "down")
