@@ -9,9 +9,14 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "nuse.h"
+
+#ifndef NSFS_MAGIC
+#define NSFS_MAGIC 0x6e736673
+#endif
 
 #define CHUNK	  65536
 #define MAX_BYTES (64 << 20) /* of a file of the stack */
@@ -60,7 +65,7 @@ static int copy_of_text(const char *text, size_t bytes)
 }
 
 /* What a file of /proc or /sys says now; such files are made when they are read. */
-static int copy_of_file(struct plh_nuse *nuse, int stack_fd)
+static int copy_of_file(struct plh_nuse *nuse, struct program *program, int stack_fd)
 {
 	int fd = memfd_create("pylibos", MFD_CLOEXEC);
 	char *chunk = malloc(CHUNK);
@@ -72,8 +77,8 @@ static int copy_of_file(struct plh_nuse *nuse, int stack_fd)
 		return -errno;
 	}
 	while (chunk && total < MAX_BYTES) {
-		bytes = stack_call(nuse, SYS_read, (uint64_t)stack_fd, (uint64_t)chunk, CHUNK, 0, 0,
-				   0);
+		bytes = program_call(nuse, program, SYS_read, (uint64_t)stack_fd, (uint64_t)chunk,
+				     CHUNK, 0, 0, 0);
 		if (bytes <= 0)
 			break;
 		total += (size_t)bytes;
@@ -104,10 +109,12 @@ static void answer_file(struct plh_nuse *nuse, struct request *request, int fd, 
 static void open_on_stack(struct plh_nuse *nuse, struct request *request, const char *path,
 			  int flags)
 {
+	struct program *program = request->thread->program;
+	struct statfs filesystem = { 0 };
 	struct stat status;
 	struct object *object;
-	int64_t stack_fd = stack_call(nuse, SYS_openat, (uint64_t)AT_FDCWD, (uint64_t)path,
-				      (uint64_t)(flags & ~O_CLOEXEC), 0644, 0, 0);
+	int64_t stack_fd = program_call(nuse, program, SYS_openat, (uint64_t)AT_FDCWD,
+					(uint64_t)path, (uint64_t)(flags & ~O_CLOEXEC), 0644, 0, 0);
 	int64_t error;
 
 	if (stack_fd < 0) {
@@ -115,16 +122,18 @@ static void open_on_stack(struct plh_nuse *nuse, struct request *request, const 
 		return;
 	}
 	error = stack_call(nuse, SYS_fstat, (uint64_t)stack_fd, (uint64_t)&status, 0, 0, 0, 0);
+	stack_call(nuse, SYS_fstatfs, (uint64_t)stack_fd, (uint64_t)&filesystem, 0, 0, 0, 0);
 	if (error) {
 		close_stack(nuse, (int)stack_fd);
 		request_answer(nuse, request, error);
 	} else if (S_ISDIR(status.st_mode)) {
-		int fd = tree_open(nuse, (int)stack_fd, path);
+		int fd = tree_open(nuse, program, (int)stack_fd, path);
 
 		close_stack(nuse, (int)stack_fd);
 		answer_file(nuse, request, fd, flags);
-	} else if (S_ISREG(status.st_mode) && (flags & O_ACCMODE) == O_RDONLY) {
-		int fd = copy_of_file(nuse, (int)stack_fd);
+	} else if (S_ISREG(status.st_mode) && (flags & O_ACCMODE) == O_RDONLY &&
+		   filesystem.f_type != NSFS_MAGIC) {
+		int fd = copy_of_file(nuse, program, (int)stack_fd);
 
 		close_stack(nuse, (int)stack_fd);
 		answer_file(nuse, request, fd, flags);
@@ -250,8 +259,8 @@ void call_path(struct plh_nuse *nuse, struct request *request)
 		copy[shape.folder] = (uint64_t)AT_FDCWD;
 	if (shape.result >= 0)
 		copy[shape.result] = (uint64_t)result;
-	ret = stack_call(nuse, (uint64_t)request->data.nr, copy[0], copy[1], copy[2], copy[3],
-			 copy[4], copy[5]);
+	ret = program_call(nuse, request->thread->program, (uint64_t)request->data.nr, copy[0],
+			   copy[1], copy[2], copy[3], copy[4], copy[5]);
 	/* readlink(2) returns how much it wrote, the others 0. */
 	if (ret > 0)
 		bytes = (size_t)ret;

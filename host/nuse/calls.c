@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Which system call is served by what; also what the filter looks for. */
 #include <linux/audit.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 
 #include "nuse.h"
 
-#define CALL(name, function) { #name, function, SYS_##name }
+#define CALL(name, function) { #name, function, SYS_##name, 0 }
 
 /* Those that programs make most come first: the filter compares in this order. */
 const struct nuse_call nuse_calls[] = {
@@ -79,6 +80,18 @@ const struct nuse_call nuse_calls[] = {
 	CALL(setfsuid, call_identity),
 	CALL(setfsgid, call_identity),
 	CALL(io_uring_setup, call_io_uring),
+	CALL(mount, call_mount),
+	CALL(umount2, call_mount),
+	CALL(mkdirat, call_change_path),
+	CALL(unlinkat, call_change_path),
+#ifdef SYS_mkdir
+	CALL(mkdir, call_change_path),
+	CALL(unlink, call_change_path),
+	CALL(rmdir, call_change_path),
+#endif
+	CALL(setns, call_setns),
+	{ "unshare", call_unshare, SYS_unshare, CLONE_NEWNET },
+	{ "clone", call_clone, SYS_clone, CLONE_NEWNET },
 };
 const uint32_t nuse_call_count = sizeof(nuse_calls) / sizeof(nuse_calls[0]);
 
@@ -90,7 +103,7 @@ const uint32_t nuse_call_count = sizeof(nuse_calls) / sizeof(nuse_calls[0]);
 
 const struct nuse_call *call_of(const struct seccomp_data *data)
 {
-	static const struct nuse_call foreign = { "a 32-bit call", call_foreign, 0 };
+	static const struct nuse_call foreign = { "a 32-bit call", call_foreign, 0, 0 };
 	static const struct nuse_call *by_number[512];
 
 	if (data->arch != NATIVE_ARCH || (uint32_t)data->nr >= 512)

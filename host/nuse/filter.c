@@ -21,11 +21,10 @@
 #else
 #define NATIVE_ARCH AUDIT_ARCH_AARCH64
 #endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
 #define X32_BIT 0x40000000u
-
-/* Instructions before and after the comparisons with the table. */
-#define BEFORE 6
-#define AFTER  7
 
 #define OFFSET(member) ((uint32_t)offsetof(struct seccomp_data, member))
 
@@ -44,11 +43,17 @@ static struct sock_filter answer(uint32_t value)
 	return (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, value);
 }
 
-/* Each number takes two instructions, since conditional jumps reach 255 only. */
+/* Of instructions for one call, and for all together. */
+#define MOST_EACH 5
+#define MOST_ELSE 16
+
+/*
+ * Jumps to an answer are far, and conditional ones reach 255 only: each call has an
+ * unconditional one, which is aimed when the place of the answer is known.
+ */
 static uint32_t build(struct sock_filter *code)
 {
-	uint32_t n = 0;
-	uint32_t end = BEFORE + 2 * nuse_call_count + 1; /* where AFTER begins */
+	uint32_t n = 0, asked;
 
 	code[n++] = load(OFFSET(arch));
 	code[n++] = jump_if(BPF_JEQ, NATIVE_ARCH, 1, 0);
@@ -57,13 +62,26 @@ static uint32_t build(struct sock_filter *code)
 	/* Numbers of x32 are large; no real one is. */
 	code[n++] = jump_if(BPF_JGE, X32_BIT, 0, 1);
 	code[n++] = answer(SECCOMP_RET_USER_NOTIF);
+	/* Its flags are in memory; every C library goes on with clone(2) then. */
+	code[n++] = jump_if(BPF_JEQ, SYS_clone3, 0, 1);
+	code[n++] = answer(SECCOMP_RET_ERRNO | ENOSYS);
+	asked = n;
 	for (uint32_t i = 0; i < nuse_call_count; i++) {
-		code[n++] = jump_if(BPF_JEQ, nuse_calls[i].number, 0, 1);
-		code[n] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, end - n - 1);
-		n++;
+		uint32_t flags = nuse_calls[i].flags;
+
+		code[n++] = jump_if(BPF_JEQ, nuse_calls[i].number, 0, flags ? 4 : 1);
+		if (flags) {
+			code[n++] = load(OFFSET(args)); /* the lower half, as flags are */
+			code[n++] = jump_if(BPF_JSET, flags, 1, 0);
+			code[n++] = answer(SECCOMP_RET_ALLOW);
+		}
+		code[n++] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0);
 	}
 	code[n++] = answer(SECCOMP_RET_ALLOW);
-	/* One of the table: allowed if it comes from the gate. */
+	for (; asked < n; asked++)
+		if (code[asked].code == (BPF_JMP | BPF_JA))
+			code[asked].k = n - asked - 1;
+	/* One of ours: allowed if it comes from the gate. */
 	code[n++] = load(OFFSET(instruction_pointer) + 4);
 	code[n++] = jump_if(BPF_JEQ, (uint32_t)(GATE_ADDRESS >> 32), 0, 4);
 	code[n++] = load(OFFSET(instruction_pointer));
@@ -80,7 +98,7 @@ int filter_install(void)
 	struct sock_fprog program;
 	long listener;
 
-	code = calloc(BEFORE + 2 * nuse_call_count + 1 + AFTER, sizeof(*code));
+	code = calloc(MOST_EACH * nuse_call_count + MOST_ELSE, sizeof(*code));
 	if (!code)
 		return -ENOMEM;
 	program.len = (unsigned short)build(code);

@@ -84,6 +84,7 @@ struct program {
 	bool stale; /* it may have changed its user: look before the next call */
 	bool gone;
 	bool noticed; /* it was told that 32-bit calls are refused */
+	bool own_network; /* it, or who started it, left the namespace of the stack */
 };
 
 struct nuse_thread {
@@ -111,6 +112,12 @@ struct worker *worker_local(struct plh_nuse *nuse);
 /* It makes no call any more. */
 void worker_put(struct plh_nuse *nuse, struct worker *worker);
 void programs_free(struct plh_nuse *nuse);
+/* A call by the program's leader, with the server's memory, that does not block. */
+int64_t program_call(struct plh_nuse *nuse, struct program *program, uint64_t nr, uint64_t a0,
+		     uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
+/* Its leader enters a network namespace by this call; the others follow. */
+int64_t program_change_network(struct plh_nuse *nuse, struct program *program, uint64_t nr,
+			       uint64_t a0, uint64_t a1);
 /* A call by the server itself that does not block; result or -errno. */
 int64_t stack_call(struct plh_nuse *nuse, uint64_t nr, uint64_t a0, uint64_t a1, uint64_t a2,
 		   uint64_t a3, uint64_t a4, uint64_t a5);
@@ -289,7 +296,7 @@ enum place path_of(struct plh_nuse *nuse, struct request *request, int dirfd, ui
 const char *redirect_text(const struct plh_nuse *nuse, const char *path, size_t *bytes);
 void redirects_free(struct plh_nuse *nuse);
 /* A descriptor of a folder that shows the stack's names; -errno. */
-int tree_open(struct plh_nuse *nuse, int stack_fd, const char *path);
+int tree_open(struct plh_nuse *nuse, struct program *program, int stack_fd, const char *path);
 void tree_free(struct plh_nuse *nuse);
 
 /* --- System calls --- */
@@ -298,6 +305,7 @@ struct nuse_call {
 	const char *name;
 	handler_fn serve;
 	uint32_t number;
+	uint32_t flags; /* not 0: only with one of these in the first argument */
 };
 /* Never NULL: what is none of ours is refused. */
 const struct nuse_call *call_of(const struct seccomp_data *data);
@@ -333,6 +341,12 @@ void call_ioctl(struct plh_nuse *nuse, struct request *request);
 void call_open(struct plh_nuse *nuse, struct request *request);
 /* stat, access, readlink and their relatives. */
 void call_path(struct plh_nuse *nuse, struct request *request);
+/* mkdir, unlink, rmdir: of the names of network namespaces. */
+void call_change_path(struct plh_nuse *nuse, struct request *request);
+void call_mount(struct plh_nuse *nuse, struct request *request);
+void call_unshare(struct plh_nuse *nuse, struct request *request);
+void call_setns(struct plh_nuse *nuse, struct request *request);
+void call_clone(struct plh_nuse *nuse, struct request *request);
 void call_identity(struct plh_nuse *nuse, struct request *request);
 void call_io_uring(struct plh_nuse *nuse, struct request *request);
 void call_foreign(struct plh_nuse *nuse, struct request *request);

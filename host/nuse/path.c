@@ -137,15 +137,15 @@ static const char *after_process(const char *path)
 		       NULL;
 }
 
-/* "/proc/net", "/proc/self/net", "/proc/12/task/13/net": what follows it; NULL. */
-static const char *after_proc_net(const char *path)
+/*
+ * "/net", "/self/net", "/12/task/13/ns/net": what follows the process; NULL if that is
+ * not the network.  pid: of the process if it is named, else 0.
+ */
+static const char *after_proc(const char *path, int *pid)
 {
-	const char *process;
+	const char *process = after_process(path);
 
-	if (!below(path, "/proc"))
-		return NULL;
-	path += strlen("/proc");
-	process = after_process(path);
+	*pid = process ? atoi(path + 1) : 0;
 	if (process)
 		path = process;
 	if (process && below(path, "/task")) {
@@ -153,7 +153,15 @@ static const char *after_proc_net(const char *path)
 		if (!path)
 			return NULL;
 	}
-	return below(path, "/net") ? path + strlen("/net") : NULL;
+	return below(path, "/net") || (process && !strcmp(path, "/ns/net")) ? path : NULL;
+}
+
+/* Names of network namespaces, see ip-netns(8): they are the stack's own. */
+static const char *after_names(const char *path)
+{
+	if (below(path, "/var"))
+		path += strlen("/var");
+	return below(path, "/run/netns") ? path : NULL;
 }
 
 static bool is_stacks(const char *path)
@@ -171,6 +179,16 @@ static bool is_stacks(const char *path)
 	return false;
 }
 
+/* Of a program that is named by its process id, else of the one that asks. */
+static int stack_pid_of(struct plh_nuse *nuse, struct program *program, int pid)
+{
+	const struct node *node = pid ? table_find(&nuse->programs, (uint64_t)pid) : NULL;
+
+	if (node)
+		program = (struct program *)((char *)node - offsetof(struct program, node));
+	return program_stack_pid(nuse, program);
+}
+
 enum place path_of(struct plh_nuse *nuse, struct request *request, int dirfd, uint64_t remote,
 		   char *path)
 {
@@ -178,6 +196,7 @@ enum place path_of(struct plh_nuse *nuse, struct request *request, int dirfd, ui
 	ssize_t bytes = memory_read_text(request, text, remote, sizeof(text));
 	const char *rest;
 	size_t size;
+	int pid;
 
 	/* Whatever is wrong with it, the host's kernel says so. */
 	if (bytes <= 0)
@@ -197,13 +216,19 @@ enum place path_of(struct plh_nuse *nuse, struct request *request, int dirfd, ui
 	}
 	if (redirect_text(nuse, path, &size))
 		return PLACE_REDIRECT;
-	rest = after_proc_net(path);
+	rest = after_names(path);
 	if (rest) {
-		char own[PATH_MAX];
-		int pid = program_stack_pid(nuse, request->thread->program);
+		memmove(path, rest, strlen(rest) + 1);
+		return PLACE_STACK;
+	}
+	rest = below(path, "/proc") ? after_proc(path + strlen("/proc"), &pid) : NULL;
+	if (rest) {
+		char own[PATH_MAX + 32];
 
-		snprintf(own, sizeof(own), "/proc/%d/net%s", pid, rest);
-		memcpy(path, own, sizeof(own));
+		pid = stack_pid_of(nuse, request->thread->program, pid);
+		if (snprintf(own, sizeof(own), "/proc/%d%s", pid, rest) >= PATH_MAX)
+			return PLACE_HOST;
+		strcpy(path, own);
 		return PLACE_STACK;
 	}
 	return is_stacks(path) ? PLACE_STACK : PLACE_HOST;

@@ -21,9 +21,10 @@
 #define PIDFD_THREAD O_EXCL
 #endif
 
-#define LEADER_FLAGS (CLONE_VM | CLONE_FILES | CLONE_FS)
-#define WORKER_FLAGS (LEADER_FLAGS | CLONE_SIGHAND | CLONE_THREAD)
-#define MAX_IDLE     64 /* workers that are kept for the next blocked calls */
+#define LEADER_FLAGS  (CLONE_VM | CLONE_FILES | CLONE_FS)
+#define WORKER_FLAGS  (LEADER_FLAGS | CLONE_SIGHAND | CLONE_THREAD)
+#define MAX_ANCESTORS 64
+#define MAX_IDLE      64 /* workers that are kept for the next blocked calls */
 
 /* --- Workers --- */
 
@@ -52,8 +53,18 @@ fail:
 	return NULL;
 }
 
+static bool has_died(const struct worker *worker)
+{
+	return __atomic_load_n(&worker->task->state, __ATOMIC_ACQUIRE) == LL_TASK_DEAD;
+}
+
 static void worker_free(struct plh_nuse *nuse, struct worker *worker)
 {
+	int status = PLH_OK;
+
+	/* The end of a task is that of its whole process, but for this call. */
+	if (worker->program && !has_died(worker))
+		plh_call6(nuse->kernel, worker->task, &status, SYS_exit, 0, 0, 0, 0, 0, 0);
 	plh_task_exit(nuse->kernel, worker->task, 0);
 	free(worker);
 }
@@ -98,13 +109,18 @@ static void drop_idle(struct plh_nuse *nuse, struct program *program)
 	}
 }
 
+struct identity {
+	pid_t tgid, parent;
+	uint32_t uid, gid; /* effective */
+};
+
 /* "Uid:\treal\teffective\t..." of /proc/TID/status */
-static int read_identity(pid_t tid, pid_t *tgid, uint32_t *uid, uint32_t *gid)
+static int read_identity(pid_t tid, struct identity *identity)
 {
 	char path[64], text[2048];
 	const char *at;
 	ssize_t bytes;
-	int fd, pid;
+	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -116,63 +132,117 @@ static int read_identity(pid_t tid, pid_t *tgid, uint32_t *uid, uint32_t *gid)
 		return -ESRCH;
 	text[bytes] = 0;
 	at = strstr(text, "\nTgid:");
-	if (!at || sscanf(at, "\nTgid:%d", &pid) != 1)
+	if (!at || sscanf(at, "\nTgid:%d", &identity->tgid) != 1)
 		return -ESRCH;
-	*tgid = pid;
+	at = strstr(at, "\nPPid:");
+	if (!at || sscanf(at, "\nPPid:%d", &identity->parent) != 1)
+		return -ESRCH;
 	at = strstr(at, "\nUid:");
-	if (!at || sscanf(at, "\nUid:%*u%u", uid) != 1)
+	if (!at || sscanf(at, "\nUid:%*u%u", &identity->uid) != 1)
 		return -ESRCH;
 	at = strstr(at, "\nGid:");
-	if (!at || sscanf(at, "\nGid:%*u%u", gid) != 1)
+	if (!at || sscanf(at, "\nGid:%*u%u", &identity->gid) != 1)
 		return -ESRCH;
 	return 0;
+}
+
+/* Into the network namespace of another program's leader, or of its own one before. */
+static int enter_network(struct plh_nuse *nuse, struct worker *leader, const struct worker *other)
+{
+	int status = PLH_OK;
+	char path[64];
+	int64_t fd, ret;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", other->task->pid);
+	fd = stack_call(nuse, SYS_openat, (uint64_t)AT_FDCWD, (uint64_t)path, O_RDONLY, 0, 0, 0);
+	if (fd < 0)
+		return (int)fd;
+	ret = plh_call6(nuse->kernel, leader->task, &status, SYS_setns, (uint64_t)fd, CLONE_NEWNET,
+			0, 0, 0, 0);
+	stack_call(nuse, SYS_close, (uint64_t)fd, 0, 0, 0, 0, 0);
+	return status == PLH_OK ? (int)ret : -EIO;
+}
+
+/* other: whose network it shares, or NULL for that of the stack. */
+static int make_leader(struct plh_nuse *nuse, struct program *program, const struct worker *other)
+{
+	struct worker *leader = worker_create(nuse, &nuse->root, LEADER_FLAGS, NULL);
+	int error;
+
+	if (!leader)
+		return -errno;
+	error = other ? enter_network(nuse, leader, other) : 0;
+	if (!error)
+		error = take_user(nuse, program, leader);
+	if (error)
+		worker_free(nuse, leader);
+	else
+		program->leader = leader;
+	return error;
 }
 
 static int refresh(struct plh_nuse *nuse, struct program *program)
 {
-	uint32_t uid = 0, gid = 0;
-	pid_t tgid;
+	struct identity identity;
+	struct worker *leader = program->leader;
+	int error = 0;
 
 	program->stale = false;
-	if (read_identity(program->tgid, &tgid, &uid, &gid))
+	if (read_identity(program->tgid, &identity))
 		return -ESRCH;
-	if (uid == program->uid && gid == program->gid)
+	if (identity.uid == program->uid && identity.gid == program->gid)
 		return 0;
-	program->uid = uid;
-	program->gid = gid;
+	program->uid = identity.uid;
+	program->gid = identity.gid;
 	/* Calls in flight end with the user they began with. */
 	drop_idle(nuse, program);
-	if (program->leader) {
-		worker_free(nuse, program->leader);
-		program->leader = NULL;
-	}
-	return 0;
+	program->leader = NULL;
+	if (leader && program->own_network)
+		error = make_leader(nuse, program, leader);
+	if (leader)
+		worker_free(nuse, leader);
+	return error;
 }
 
-static int make_leader(struct plh_nuse *nuse, struct program *program)
+static int need_leader(struct plh_nuse *nuse, struct program *program)
 {
 	if (program->stale && refresh(nuse, program))
 		return -ESRCH;
-	if (program->leader)
-		return 0;
-	program->leader = worker_create(nuse, &nuse->root, LEADER_FLAGS, NULL);
-	if (!program->leader)
-		return -errno;
-	if (!take_user(nuse, program, program->leader))
-		return 0;
-	worker_free(nuse, program->leader);
-	program->leader = NULL;
-	return -EPERM;
+	return program->leader ? 0 : make_leader(nuse, program, NULL);
+}
+
+int64_t program_call(struct plh_nuse *nuse, struct program *program, uint64_t nr, uint64_t a0,
+		     uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+	int status = PLH_OK;
+	int64_t ret = need_leader(nuse, program);
+
+	if (ret)
+		return ret;
+	ret = plh_call6(nuse->kernel, program->leader->task, &status, nr, a0, a1, a2, a3, a4, a5);
+	return status == PLH_OK ? ret : -EIO;
+}
+
+int64_t program_change_network(struct plh_nuse *nuse, struct program *program, uint64_t nr,
+			       uint64_t a0, uint64_t a1)
+{
+	int64_t ret = program_call(nuse, program, nr, a0, a1, 0, 0, 0, 0);
+
+	if (ret < 0)
+		return ret;
+	drop_idle(nuse, program);
+	program->own_network = true;
+	return ret;
 }
 
 int program_stack_pid(struct plh_nuse *nuse, struct program *program)
 {
-	return make_leader(nuse, program) ? 0 : program->leader->task->pid;
+	return need_leader(nuse, program) ? 0 : program->leader->task->pid;
 }
 
 struct worker *worker_of(struct plh_nuse *nuse, struct program *program)
 {
-	int error = make_leader(nuse, program);
+	int error = need_leader(nuse, program);
 	struct worker *worker;
 
 	if (error) {
@@ -200,11 +270,6 @@ struct worker *worker_local(struct plh_nuse *nuse)
 	nuse->idle_local = worker->next;
 	worker->next = NULL;
 	return worker;
-}
-
-static bool has_died(const struct worker *worker)
-{
-	return __atomic_load_n(&worker->task->state, __ATOMIC_ACQUIRE) == LL_TASK_DEAD;
 }
 
 void worker_put(struct plh_nuse *nuse, struct worker *worker)
@@ -279,24 +344,51 @@ static void thread_ready(struct plh_nuse *nuse, struct watch *watch, uint32_t ev
 	thread_free(nuse, thread);
 }
 
-static struct program *program_create(struct plh_nuse *nuse, pid_t tgid, uint32_t uid, uint32_t gid)
+static struct program *program_by_pid(const struct plh_nuse *nuse, pid_t tgid)
 {
+	struct node *node = table_find(&nuse->programs, (uint64_t)tgid);
+
+	return node ? (struct program *)((char *)node - offsetof(struct program, node)) : NULL;
+}
+
+/* The nearest ancestor that is a program whose network is its own; NULL. */
+static struct program *network_giver(const struct plh_nuse *nuse, pid_t parent)
+{
+	for (int i = 0; i < MAX_ANCESTORS && parent > 1; i++) {
+		struct program *program = program_by_pid(nuse, parent);
+		struct identity identity;
+
+		if (program)
+			return program->own_network && program->leader ? program : NULL;
+		if (read_identity(parent, &identity))
+			return NULL;
+		parent = identity.parent;
+	}
+	return NULL;
+}
+
+static struct program *program_create(struct plh_nuse *nuse, const struct identity *identity)
+{
+	const struct program *giver = network_giver(nuse, identity->parent);
 	struct program *program = calloc(1, sizeof(*program));
 	int pidfd;
 
 	if (!program)
 		return NULL;
-	pidfd = (int)syscall(SYS_pidfd_open, tgid, 0);
+	pidfd = (int)syscall(SYS_pidfd_open, identity->tgid, 0);
 	if (pidfd < 0)
 		goto fail;
 	program->watch.ready = program_ready;
 	if (watch_add(nuse, &program->watch, pidfd, EPOLLIN))
 		goto fail;
-	program->tgid = tgid;
-	program->uid = uid;
-	program->gid = gid;
-	table_add(&nuse->programs, &program->node, (uint64_t)tgid);
+	program->tgid = identity->tgid;
+	program->uid = identity->uid;
+	program->gid = identity->gid;
+	table_add(&nuse->programs, &program->node, (uint64_t)program->tgid);
 	nuse->stats.programs++;
+	/* Now, since the other one may be gone when it makes its first call. */
+	if (giver && !make_leader(nuse, program, giver->leader))
+		program->own_network = true;
 	return program;
 fail:
 	free(program);
@@ -308,23 +400,22 @@ struct nuse_thread *thread_of(struct plh_nuse *nuse, pid_t tid)
 	struct node *node = table_find(&nuse->threads, (uint64_t)tid);
 	struct nuse_thread *thread;
 	struct program *program;
-	uint32_t uid = 0, gid = 0;
-	pid_t tgid = 0;
+	struct identity identity;
 	char path[64];
 
 	if (node)
 		return (struct nuse_thread *)((char *)node - offsetof(struct nuse_thread, node));
-	if (read_identity(tid, &tgid, &uid, &gid))
+	if (read_identity(tid, &identity))
 		return NULL;
-	node = table_find(&nuse->programs, (uint64_t)tgid);
-	program = node ? (struct program *)((char *)node - offsetof(struct program, node)) :
-			 program_create(nuse, tgid, uid, gid);
+	program = program_by_pid(nuse, identity.tgid);
+	if (!program)
+		program = program_create(nuse, &identity);
 	thread = program ? calloc(1, sizeof(*thread)) : NULL;
 	if (!thread)
 		return NULL;
 	thread->watch.fd = -1;
 	/* Its number may be another process's before the program ends (Linux 6.9 tells). */
-	if (tid != tgid) {
+	if (tid != identity.tgid) {
 		int fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
 
 		thread->watch.ready = thread_ready;

@@ -243,6 +243,8 @@ static int prepare_root(struct plh_nuse *nuse)
 	struct timespec now;
 	int64_t ret;
 
+	/* For the names of network namespaces. */
+	stack_call(nuse, SYS_mkdirat, (uint64_t)AT_FDCWD, (uint64_t)"/run", 0755, 0, 0, 0);
 	/* Programs that open it get the stack's, which needs a name first. */
 	stack_call(nuse, SYS_mkdirat, (uint64_t)AT_FDCWD, (uint64_t)"/dev", 0755, 0, 0, 0);
 	stack_call(nuse, SYS_mkdirat, (uint64_t)AT_FDCWD, (uint64_t)"/dev/net", 0755, 0, 0, 0);

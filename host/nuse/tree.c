@@ -72,8 +72,8 @@ static int make_folder(const char *root, const char *path, char *folder, size_t 
 	return mkdir(folder, 0755) && errno != EEXIST ? -errno : 0;
 }
 
-static void make_entry(struct plh_nuse *nuse, const char *path, const char *folder,
-		       const struct entry *entry)
+static void make_entry(struct plh_nuse *nuse, struct program *program, const char *path,
+		       const char *folder, const struct entry *entry)
 {
 	char here[PATH_MAX], there[PATH_MAX], target[PATH_MAX];
 	int64_t length;
@@ -85,8 +85,8 @@ static void make_entry(struct plh_nuse *nuse, const char *path, const char *fold
 	if (entry->type == DT_DIR) {
 		mkdir(here, 0755);
 	} else if (entry->type == DT_LNK) {
-		length = stack_call(nuse, SYS_readlinkat, (uint64_t)AT_FDCWD, (uint64_t)there,
-				    (uint64_t)target, sizeof(target) - 1, 0, 0);
+		length = program_call(nuse, program, SYS_readlinkat, (uint64_t)AT_FDCWD,
+				      (uint64_t)there, (uint64_t)target, sizeof(target) - 1, 0, 0);
 		if (length < 0)
 			return;
 		target[length] = 0;
@@ -100,7 +100,7 @@ static void make_entry(struct plh_nuse *nuse, const char *path, const char *fold
 	}
 }
 
-int tree_open(struct plh_nuse *nuse, int stack_fd, const char *path)
+int tree_open(struct plh_nuse *nuse, struct program *program, int stack_fd, const char *path)
 {
 	char folder[PATH_MAX];
 	_Alignas(8) char buffer[8192];
@@ -111,12 +111,12 @@ int tree_open(struct plh_nuse *nuse, int stack_fd, const char *path)
 		error = make_folder(nuse->tree, path, folder, sizeof(folder));
 	if (error)
 		return error;
-	while ((bytes = stack_call(nuse, SYS_getdents64, (uint64_t)stack_fd, (uint64_t)buffer,
-				   sizeof(buffer), 0, 0, 0)) > 0) {
+	while ((bytes = program_call(nuse, program, SYS_getdents64, (uint64_t)stack_fd,
+				     (uint64_t)buffer, sizeof(buffer), 0, 0, 0)) > 0) {
 		for (int64_t at = 0; at < bytes;) {
 			const struct entry *entry = (const struct entry *)(buffer + at);
 
-			make_entry(nuse, path, folder, entry);
+			make_entry(nuse, program, path, folder, entry);
 			at += entry->bytes;
 		}
 	}
