@@ -14,7 +14,8 @@ static int dpdk_open(struct plh_device *device, const void *parameters,
 	/* Names are results, too. */
 	struct plh_dpdk_parameters *dpdk = (struct plh_dpdk_parameters *)parameters;
 	struct port *port = port_of(device);
-	int error = poll_open(port, dpdk->poll_us);
+	uint32_t wait_kind = device->kernel->world->config.wait_kind;
+	int error = poll_open(port, dpdk->poll_us, wait_kind == PLH_WAIT_BUSY);
 
 	if (error)
 		return error;

@@ -52,6 +52,7 @@ struct port {
 
 	/* --- When to look again, poll.c --- */
 	int timer_fd; /* the device's descriptor */
+	bool polled; /* the world looks all the time, without being told */
 	bool spinning; /* it is readable all the time */
 	uint64_t busy_ns; /* when a frame moved last */
 	uint64_t check_ns; /* when a look at the link is due */
@@ -95,7 +96,7 @@ void frames_drop_all(struct plh_device *device);
 void frames_free(struct port *port);
 
 /* --- poll.c --- */
-int poll_open(struct port *port, uint32_t poll_us);
+int poll_open(struct port *port, uint32_t poll_us, bool polled);
 /* Look at the port. */
 void poll_port(struct plh_device *device);
 /* The timer has fired: look, and soon again if something moved or waits. */

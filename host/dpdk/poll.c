@@ -37,8 +37,9 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-int poll_open(struct port *port, uint32_t poll_us)
+int poll_open(struct port *port, uint32_t poll_us, bool polled)
 {
+	port->polled = polled;
 	port->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (port->timer_fd < 0) {
 		int error = -errno;
@@ -119,6 +120,11 @@ void poll_port(struct plh_device *device)
 
 static void look_again(struct port *port, bool busy)
 {
+	/* Only for whoever waits for the world's descriptor instead of running it. */
+	if (port->polled) {
+		set_timer(port, port->longest_ns);
+		return;
+	}
 	if (busy) {
 		port->busy_ns = now_ns();
 		port->interval_ns = SHORTEST_NS;
@@ -138,7 +144,7 @@ static void look_again(struct port *port, bool busy)
 
 void poll_soon(struct port *port)
 {
-	if (port->spinning || port->interval_ns == SHORTEST_NS)
+	if (port->polled || port->spinning || port->interval_ns == SHORTEST_NS)
 		return;
 	port->interval_ns = SHORTEST_NS;
 	set_timer(port, SHORTEST_NS);
