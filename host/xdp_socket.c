@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -122,6 +123,7 @@ static int open_queue(struct xdp_state *state, uint32_t number, const struct xdp
 		return xdp_fail(state, -error, "bind a socket to its queue");
 	}
 	queue->fd = library->socket_fd(queue->socket);
+	fcntl(queue->fd, F_SETFD, FD_CLOEXEC);
 	fill(state, queue);
 	error = set_busy_poll(state, queue);
 	if (error)

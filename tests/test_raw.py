@@ -12,7 +12,9 @@ import pytest
 from host_cable import in_background, wait_until
 from interface_cases import (
     DEVICE_MAC,
+    FAR,
     FAR_MAC,
+    NEAR,
     PAYLOAD,
     cable,
     carrier,
@@ -90,6 +92,39 @@ def test_segments_cross_whole(kernel, device, cable):
         assert results == [PAYLOAD]
     stats = device.stats()
     assert stats.tx_bytes / stats.tx_frames > 5000
+
+
+def add_vlan(kernel, device, address):
+    with kernel.iproute() as routes:
+        routes.link("add", ifname="vlan5", kind="vlan", link=device.index, vlan_id=5)
+        [index] = routes.link_lookup(ifname="vlan5")
+        routes.link("set", index=index, state="up")
+        routes.addr("add", index=index, address=address, prefixlen=24)
+
+
+def test_segments_with_vlan_tags_keep_their_content(boot, kernel, device, cable):
+    other = boot(world=kernel.world)
+    with cable.far.entered():
+        far = other.open_device("raw:far0")
+    far.up()
+    add_vlan(kernel, device, NEAR)
+    add_vlan(other, far, FAR)
+    with other.create_server(("", 80)) as server:
+        sender = kernel.create_connection((FAR, 80))
+        peer, _ = server.accept()
+        with in_background(send_all, sender), peer:
+            parts = []
+            while part := peer.recv(1 << 16):
+                parts.append(part)
+    assert b"".join(parts) == PAYLOAD
+    stats = far.stats()
+    assert (device.stats().tx_dropped, stats.rx_dropped) == (0, 0)
+    assert stats.rx_bytes / stats.rx_frames > 2000
+
+
+def send_all(sock):
+    with sock:
+        sock.sendall(PAYLOAD)
 
 
 def stop_taking_segments(side):
