@@ -16,6 +16,7 @@
 #include "error.h"
 #include "image.h"
 #include "loader.h"
+#include "prefault.h"
 
 static bool check_abi(const struct plh_image *image, const struct ll_image *found)
 {
@@ -80,7 +81,7 @@ static bool read_table(struct plh_image *image)
 			      (unsigned long long)bytes, image->path, plh_errno_text(-errno));
 		return false;
 	}
-	valid = loader_map(image, base, &loaded);
+	valid = loader_map(image, base, &loaded) && loader_relocate(image, &loaded);
 	if (valid) {
 		table = loaded.table;
 		valid = check_abi(image, table);
@@ -158,6 +159,7 @@ void image_put(struct plh_image *image)
 		return;
 	if (image->fd >= 0)
 		close(image->fd);
+	prefault_forget(image);
 	free(image->path);
 	free(image);
 }

@@ -27,6 +27,8 @@ struct image_table {
 	uint64_t bytes;
 };
 
+struct prefault;
+
 struct plh_image {
 	uint32_t references; /* the opener and each kernel; atomic */
 	int fd;
@@ -41,6 +43,7 @@ struct plh_image {
 	char profile[64];
 	char banner[256];
 	uint64_t memory_min_bytes;
+	struct prefault *prefault; /* see prefault.h */
 };
 
 /* Find segments, relocations and the symbol in the file; false and an error. */

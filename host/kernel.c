@@ -12,6 +12,7 @@
 #include "error.h"
 #include "fork.h"
 #include "images.h"
+#include "prefault.h"
 #include "shadow.h"
 
 static const char default_cmdline[] = "";
@@ -82,6 +83,10 @@ static bool prepare(struct plh_kernel *kernel)
 	}
 	world->callbacks--;
 	if (!loader_map(kernel->image, (void *)kernel->arena.image, &kernel->loaded))
+		return false;
+	if (!config->memory)
+		prefault_apply(kernel->image, &kernel->arena);
+	if (!loader_relocate(kernel->image, &kernel->loaded))
 		return false;
 	kernel->table = kernel->loaded.table;
 	if (kernel->table->shadow_offset && !shadow_map(kernel->table->shadow_offset))
@@ -182,6 +187,8 @@ struct plh_kernel *plh_kernel_boot(struct plh_world *world, struct plh_image *im
 		kernel_free(kernel);
 		kernel = NULL;
 	} else {
+		if (!kernel->config.memory)
+			prefault_learn(image, &kernel->arena);
 		kernel->boot_wall_ns = clock_monotonic_ns(NULL) - started_ns;
 	}
 	world_end(world);

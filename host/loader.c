@@ -127,6 +127,11 @@ bool loader_map(const struct plh_image *image, void *base, struct loaded *loaded
 	for (uint32_t i = 0; i < image->segment_count; i++)
 		if (!map_segment(image, &image->segments[i], loaded))
 			return false;
+	return true;
+}
+
+bool loader_relocate(const struct plh_image *image, struct loaded *loaded)
+{
 	if (!relocate_rela(image, loaded->bias) || !relocate_relr(image, loaded->bias))
 		return false;
 	loaded->table = (const struct ll_image *)(loaded->bias + image->symbol_address);

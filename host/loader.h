@@ -18,10 +18,12 @@ struct loaded {
 
 /*
  * Map the image over the reservation at base, which holds high_address -
- * low_address bytes, and relocate it; false and an error.  The caller unmaps
- * the reservation in either case.
+ * low_address bytes; false and an error.  The caller unmaps the reservation in
+ * either case.
  */
 bool loader_map(const struct plh_image *image, void *base, struct loaded *loaded);
+/* Make it run where it is mapped: false and an error. */
+bool loader_relocate(const struct plh_image *image, struct loaded *loaded);
 
 #pragma GCC visibility pop
 

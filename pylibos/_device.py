@@ -41,8 +41,15 @@ class DeviceStats:
     rx_dropped: int
 
 
+DEFAULT_RING_ENTRIES = 128
+
+
 def netdev_config(
-    name: str, mtu: int, mac: str | bytes | None, queues: int = 1, ring_entries: int = 128
+    name: str,
+    mtu: int,
+    mac: str | bytes | None,
+    queues: int = 1,
+    ring_entries: int = DEFAULT_RING_ENTRIES,
 ) -> Any:
     """Fill a struct ll_netdev_config.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pylibos import _abi, _capture
 from pylibos._capture import Capture
-from pylibos._device import Device, _require, netdev_config
+from pylibos._device import DEFAULT_RING_ENTRIES, Device, _require, netdev_config
 from pylibos._errors import PylibosError
 from pylibos._library import host, last_error
 from pylibos._link_settings import configure, describe, has_chance
@@ -58,6 +58,10 @@ class LinkEnd:
     addresses: tuple[str, ...]
 
 
+# A slow link brings its frames one by one, and each entry of a ring is a page that a frame
+# makes the host allocate: a short ring is enough.
+_SLOW_BPS, _SLOW_ENTRIES = 100_000_000, 32
+
 _OFFLOADS = {
     False: _abi.PLH_OFFLOAD_OFF,
     True: _abi.PLH_OFFLOAD_ON,
@@ -95,12 +99,15 @@ class Link:
         self._library = host()
         self._offload = offload
         parameters = _abi.plh_link_parameters(offload=_OFFLOADS[offload])
-        for end, (kernel, name) in enumerate(zip((first, second), names, strict=True)):
-            parameters.kernel[end] = kernel._machine.open_handle
-            parameters.netdev[end] = netdev_config(name, mtu, None)
         for config in parameters.config:
             configure(config, settings)
         configure(parameters.config[1], back)
+        slow = all(0 < config.rate_bps <= _SLOW_BPS for config in parameters.config)
+        for end, (kernel, name) in enumerate(zip((first, second), names, strict=True)):
+            parameters.kernel[end] = kernel._machine.open_handle
+            parameters.netdev[end] = netdev_config(
+                name, mtu, None, ring_entries=_SLOW_ENTRIES if slow else DEFAULT_RING_ENTRIES
+            )
         self._check(parameters.config)
         self._configs = type(parameters.config).from_buffer_copy(parameters.config)
         with first._machine.lock, second._machine.lock:

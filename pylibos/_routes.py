@@ -72,6 +72,7 @@ class Graph:
                 if any(item.version == version for item in interfaces):
                     self.of_node.setdefault(node, []).append(segment)
 
+        self._order = {node: number for number, node in enumerate(self.of_node)}
         self._routers_on = {
             segment: [node for node, _ in segment.members if len(self.of_node.get(node, ())) > 1]
             for segment in self.segments
@@ -81,13 +82,13 @@ class Graph:
         """The nodes that join segments."""
         return [node for node, segments in self.of_node.items() if len(segments) > 1]
 
-    def _distances(self, goal: Segment) -> dict[Node, int]:
-        """How far each router is from a segment (Dijkstra)."""
-        distance = dict.fromkeys(self._routers_on[goal], 0)
-        order = {node: number for number, node in enumerate(self.of_node)}
+    def _distances(self, near: Iterable[Node]) -> dict[Node, int]:
+        """How far each router is from a segment, of which the nearest are given (Dijkstra)."""
+        distance = dict.fromkeys(near, 0)
+        order = self._order
         queue = [(0, order[node], node) for node in distance]
         heapq.heapify(queue)
-        seen: set[Segment] = {goal}
+        seen: set[Segment] = set()
         while queue:
             far, _, node = heapq.heappop(queue)
             if far > distance[node]:
@@ -125,13 +126,18 @@ class Graph:
                     found[node][_DEFAULT[self.version]] = (gateway,)
             elif routers:
                 asking.append(node)
+        # All segments behind the same routers are reached alike.
+        ways: dict[tuple[Node, ...], list[tuple[Node, tuple[Address, ...]]]] = {}
         for goal in self.segments:
-            distance = self._distances(goal)
-            for node in asking:
-                if goal in self.of_node[node]:
-                    continue
-                if via := self._next_hops(node, distance, multipath):
-                    hops.setdefault(node, {}).setdefault(via, []).extend(goal.subnets(self.version))
+            near = tuple(self._routers_on[goal])
+            if near not in ways:
+                distance = self._distances(near)
+                every = [(node, self._next_hops(node, distance, multipath)) for node in asking]
+                ways[near] = [(node, via) for node, via in every if via]
+            subnets = goal.subnets(self.version)
+            for node, via in ways[near]:
+                if goal not in self.of_node[node]:
+                    hops.setdefault(node, {}).setdefault(via, []).extend(subnets)
         for node, by_hop in hops.items():
             for via, subnets in by_hop.items():
                 for joined in ipaddress.collapse_addresses(subnets):  # type: ignore[type-var]

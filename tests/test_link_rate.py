@@ -54,6 +54,14 @@ def test_queue_holds_so_many_bytes_besides_the_packet_on_the_wire(boot):
         assert pair.received() == [0, 1, 2, 3, 0]
 
 
+def test_burst_longer_than_the_short_rings_of_a_slow_link_arrives(boot):
+    # The receiver has room for 32 frames at a time.
+    with quiet_pair(boot, rate_mbit=100, queue_packets=1000, delay_ms=5, jitter_ms=0) as pair:
+        assert pair.exchange(200, 10) == list(range(200))
+        stats = pair.link.stats(0)
+        assert (stats.queue_drops, stats.rx_full, stats.lost) == (0, 0, 0)
+
+
 def test_queue_drains_at_the_rate(boot):
     frame = 1000 + HEADERS
     with quiet_pair(boot, rate_mbit=8 * frame / 1000, queue_packets=5) as pair:  # 1 ms a frame
