@@ -138,11 +138,22 @@ def _dpdk(topology: Topology, _who: str) -> Ends:
     return Ends(_packet_ports(topology, ("s0", "d0")), ports, ports, library="libdpdk", polled=True)
 
 
+def _unix(topology: Topology, _who: str) -> Ends:
+    pairs = [topology.socketpair() for _ in range(2)]
+    return Ends(
+        (f"unix:{pairs[0][0]}", f"unix:{pairs[1][0]}"),
+        (f"unix:{pairs[0][1]}", f"unix:{pairs[1][1]}"),
+        (f"unix:fd={pairs[0][1]}", f"unix:fd={pairs[1][1]}"),
+        (*pairs[0], *pairs[1]),
+    )
+
+
 CHANNELS: dict[str, Callable[[Topology, str], Ends]] = {
     "raw": _raw,
     "tap": _tap,
     "xdp": _xdp,
     "dpdk": _dpdk,
+    "unix": _unix,
 }
 # What single figures measure beside them.
 OTHERS: dict[str, Callable[[Topology, str], Ends]] = {"tap-programs": _tap_between_programs}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import socket
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from types import TracebackType
 
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
+SO_SNDBUFFORCE, SOCKET_BYTES = 32, 4 << 20
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -171,6 +173,16 @@ class Topology:
         """A tap for the sender and one for the receiver, t0 and t1; their descriptors."""
         for namespace, name in ((self.sender, "t0"), (self.receiver, "t1")):
             self.fds.append(namespace.tap(name, vnet_hdr=vnet_hdr))
+        return self.fds[-2], self.fds[-1]
+
+    def socketpair(self) -> tuple[int, int]:
+        """A pair of UNIX sockets that keep packets apart; their descriptors."""
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in ends:
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BYTES)
+            self.fds.append(end.detach())
+            os.set_inheritable(self.fds[-1], True)
         return self.fds[-2], self.fds[-1]
 
     def cables(self) -> None:
