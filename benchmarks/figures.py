@@ -7,6 +7,7 @@ from benchmarks.build_time import build
 from benchmarks.figure import Figure, Measurement, Setting
 from benchmarks.from_c import run_program
 from benchmarks.from_devices import added_delay, router_on, send_on
+from benchmarks.from_dpdk import dpdk_router
 from benchmarks.from_network import (
     chains,
     dce_scaling,
@@ -115,6 +116,17 @@ FIGURES: dict[str, Figure] = {
                 "router_64_flowtable_default": 60,
                 "router_64_xdp_default": 60,
                 "router_64_xdp_fixed_default": 60,
+            },
+        ),
+        Figure(
+            "dpdk_router",
+            "a router between ports of DPDK, 64 bytes of UDP, against a relay on the same ports",
+            dpdk_router,
+            {
+                "dpdk_router_ring": 5,
+                "dpdk_router_ring_apart": 5,
+                "dpdk_router_memif": 5,
+                "dpdk_router_memif_apart": 5,
             },
         ),
         Figure(

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.figure import Measurement
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "benchmarks"
 
 
-def compile_program(name: str) -> Path:
+def compile_program(name: str, flags: Sequence[str] = ()) -> Path:
     """Compile benchmarks/c/NAME.c unless its program is newer; return the program."""
     source = ROOT / "benchmarks" / "c" / f"{name}.c"
     library = Path(_library.host()._name).resolve()
@@ -30,14 +31,23 @@ def compile_program(name: str) -> Path:
     folder = library.parent
     command = [compiler, "-O2", "-std=gnu11", "-D_GNU_SOURCE", f"-I{ROOT / 'abi'}"]
     command += [f"-I{ROOT / 'host'}", "-o", str(program), str(source), f"-L{folder}"]
-    command += ["-lpylibos_host", f"-Wl,-rpath,{folder}", "-lpthread"]
+    command += ["-lpylibos_host", f"-Wl,-rpath,{folder}", "-lpthread", *flags]
     subprocess.run(command, check=True)
     return program
 
 
-def run_program(name: str, image: Path, suffix: str = "") -> list[Measurement]:
-    """Run a C benchmark on an image; suffix goes behind the names of its numbers."""
-    program = compile_program(name)
+def run_program(
+    name: str, image: Path, suffix: str = "", flags: Sequence[str] = ()
+) -> list[Measurement]:
+    """Run a C benchmark on an image.
+
+    Args:
+        name: of its source, without .c.
+        image: which liblinux.so.
+        suffix: goes behind the names of its numbers.
+        flags: of the compiler, beside the usual ones.
+    """
+    program = compile_program(name, flags)
     output = subprocess.run(
         [program, image], check=True, stdout=subprocess.PIPE, text=True, timeout=600
     ).stdout

@@ -67,13 +67,11 @@ class DpdkDevice(Device):
         return DpdkStats(**{**values, "removed": bool(values["removed"])})
 
 
-@cache
-def dpdk() -> Any:
-    """Load libpylibos_dpdk.so once; return its struct plh_dpdk_library.
+def library_path() -> Path:
+    """Find libpylibos_dpdk.so, beside the host library.
 
     Raises:
-        LibraryNotFound: it is not built, or the libraries of DPDK are not there.
-        AbiMismatch: it is of another version.
+        LibraryNotFound: it is not built.
     """
     beside = Path(host()._name)
     folders = [folder / below for folder in _parents(beside) for below in ("", "dpdk")]
@@ -83,6 +81,18 @@ def dpdk() -> Any:
             f"{LIBRARY} is not built, since it needs DPDK: install its packages ({PACKAGES}) and "
             f"run 'make dpdk'. Looked in: {', '.join(map(str, folders))}."
         )
+    return path
+
+
+@cache
+def dpdk() -> Any:
+    """Load libpylibos_dpdk.so once; return its struct plh_dpdk_library.
+
+    Raises:
+        LibraryNotFound: it is not built, or the libraries of DPDK are not there.
+        AbiMismatch: it is of another version.
+    """
+    path = library_path()
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:

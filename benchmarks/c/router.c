@@ -5,27 +5,14 @@
  * the host's part is a copy of each frame into the ring, as a device would do it.
  * The same through a flow table of nftables and by XDP, where the kernel has them.
  */
-#include <netinet/ip.h>
-#include <netinet/udp.h>
-
 #include "device.h"
-#include "network.h"
+#include "routed.h"
 #include "shortcut.h"
 
 #define BATCH	64
 #define BATCHES 6000
-#define PAYLOAD 64
-
-struct frame {
-	uint8_t destination[6], source[6];
-	uint16_t type;
-	struct iphdr ip;
-	struct udphdr udp;
-	uint8_t payload[PAYLOAD];
-} __attribute__((packed));
 
 static struct plh_device *in, *out;
-static const uint8_t router_mac[6] = { 2, 0, 0, 0, 0, 1 }, next_mac[6] = { 2, 0, 0, 0, 0, 2 };
 static uint64_t left;
 
 static void transmit(struct plh_device *device)
@@ -56,51 +43,6 @@ static struct plh_device *add_device(const struct node *router, const uint8_t *m
 	device = plh_device_add(router->subject.kernel, &memory, NULL, &config);
 	check(device != NULL, "device");
 	return device;
-}
-
-static void neighbour(const struct node *node, const char *name, const char *address,
-		      const uint8_t *mac)
-{
-	struct sockaddr_in who = address_of(address, 0);
-	uint64_t fd = node_socket(node, SOCK_DGRAM);
-	struct arpreq request = { .arp_flags = ATF_COM | ATF_PERM };
-
-	memcpy(&request.arp_pa, &who, sizeof(who));
-	memcpy(request.arp_ha.sa_data, mac, 6);
-	strcpy(request.arp_dev, name);
-	node_call(node, SYS_ioctl, fd, SIOCSARP, (uint64_t)&request, 0, 0, 0);
-	node_close(node, fd);
-}
-
-static uint16_t checksum(const void *bytes, size_t count)
-{
-	const uint16_t *words = bytes;
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < count / 2; i++)
-		sum += words[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~(sum + (sum >> 16));
-}
-
-static struct frame make_frame(void)
-{
-	struct frame frame = {
-		.type = htons(0x0800),
-		.ip = { .version = 4,
-			.ihl = 5,
-			.ttl = 64,
-			.protocol = IPPROTO_UDP,
-			.tot_len = htons(sizeof(frame) - 14),
-			.saddr = inet_addr("10.0.1.1"),
-			.daddr = inet_addr("10.0.2.2") },
-		.udp = { .source = htons(1000), .dest = htons(2000), .len = htons(8 + PAYLOAD) },
-	};
-
-	memcpy(frame.destination, router_mac, 6);
-	memcpy(frame.source, next_mac, 6);
-	frame.ip.check = checksum(&frame.ip, sizeof(frame.ip));
-	return frame;
 }
 
 /* What a device of the host does: fill buffers, tell the kernel, let it run. */
@@ -198,11 +140,7 @@ int main(int argc, char **argv)
 	kernel = router.subject.kernel;
 	in = add_device(&router, router_mac);
 	out = add_device(&router, next_mac);
-	configure(&router, "eth0", "10.0.1.2");
-	configure(&router, "eth1", "10.0.2.1");
-	set_sysctl(&router, "/proc/sys/net/ipv4/ip_forward", "1");
-	neighbour(&router, "eth0", "10.0.1.1", next_mac);
-	neighbour(&router, "eth1", "10.0.2.2", next_mac);
+	set_up_router(&router);
 	/* Its first seconds, with their duplicate address detection and the like. */
 	plh_world_run(world, plh_world_now_ns(world) + 10000000000u, 0, 0);
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {

@@ -200,7 +200,8 @@ static struct rte_ring *make_ring(const char *name, const char *end, uint32_t en
 	char ring[RTE_RING_NAMESIZE];
 
 	snprintf(ring, sizeof(ring), "plh_%.20s%s", name, end);
-	return rte_ring_create(ring, entries, SOCKET_ID_ANY, 0);
+	/* A world serves a device by one thread at a time. */
+	return rte_ring_create(ring, entries, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 }
 
 static int join(const char *name, uint32_t entries)

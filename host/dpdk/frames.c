@@ -126,6 +126,19 @@ static bool push(struct plh_device *device, uint16_t index)
 	return false;
 }
 
+/* Another core may have used an mbuf last: ask for it before it is needed. */
+static void fetch_header(struct rte_mbuf *mbuf)
+{
+	rte_prefetch0(mbuf);
+	rte_mbuf_prefetch_part2(mbuf);
+}
+
+static void fetch_bytes(const char *bytes)
+{
+	rte_prefetch0(bytes);
+	rte_prefetch0(bytes + RTE_CACHE_LINE_SIZE);
+}
+
 static bool have_spare(struct port *port, struct port_queue *queue)
 {
 	uint16_t count = BURST;
@@ -135,6 +148,8 @@ static bool have_spare(struct port *port, struct port_queue *queue)
 	while (count && rte_pktmbuf_alloc_bulk(port->pool, queue->spare, count))
 		count /= 2;
 	queue->spares = count;
+	for (uint16_t i = 0; i < count; i++)
+		fetch_bytes(rte_pktmbuf_mtod(queue->spare[i], const char *));
 	return count;
 }
 
@@ -268,9 +283,11 @@ static enum deliver deliver(struct plh_device *device, uint16_t index, const str
 		device->stats.rx_dropped++;
 		return DELIVER_DROPPED;
 	}
-	result = device_claim(device, index, bytes, &room);
-	if (result != DELIVER_OK)
-		return result;
+	if (!ring_claim(device->netdev->rx[index], bytes, &room)) {
+		result = device_claim(device, index, bytes, &room);
+		if (result != DELIVER_OK)
+			return result;
+	}
 	if (room.pieces == 1 && mbuf->nb_segs == 1)
 		memcpy((void *)ring_meta(&room)->addr, rte_pktmbuf_mtod(mbuf, const void *), bytes);
 	else
@@ -282,6 +299,14 @@ static enum deliver deliver(struct plh_device *device, uint16_t index, const str
 	return DELIVER_OK;
 }
 
+static void fetch(const struct port_queue *queue)
+{
+	for (uint16_t i = 0; i < queue->rx_count; i++)
+		fetch_header(queue->rx[i]);
+	for (uint16_t i = 0; i < PREFETCH && i < queue->rx_count; i++)
+		fetch_bytes(rte_pktmbuf_mtod(queue->rx[i], const char *));
+}
+
 static bool receive(struct plh_device *device, uint16_t index)
 {
 	struct port *port = port_of(device);
@@ -290,14 +315,14 @@ static bool receive(struct plh_device *device, uint16_t index)
 	if (!queue->rx_count) {
 		queue->rx_at = 0;
 		queue->rx_count = rte_eth_rx_burst(port->id, index, queue->rx, BURST);
-		for (uint16_t i = 0; i < PREFETCH && i < queue->rx_count; i++)
-			rte_prefetch0(rte_pktmbuf_mtod(queue->rx[i], void *));
+		fetch(queue);
 	}
 	if (!queue->rx_count)
 		return false;
 	for (; queue->rx_at < queue->rx_count; queue->rx_at++) {
 		if (queue->rx_at + PREFETCH < queue->rx_count)
-			rte_prefetch0(rte_pktmbuf_mtod(queue->rx[queue->rx_at + PREFETCH], void *));
+			fetch_bytes(
+				rte_pktmbuf_mtod(queue->rx[queue->rx_at + PREFETCH], const char *));
 		if (deliver(device, index, queue->rx[queue->rx_at]) == DELIVER_WAIT)
 			return true; /* the rest when the kernel has buffers */
 	}
