@@ -35,6 +35,7 @@ class DeviceConfig:
         mac: None for a random one.
         mtu: in bytes, None for the backend's own.
         up: whether it is brought up.
+        features: to switch on or off, by the names of ethtool -k.
         place: where it was read.
     """
 
@@ -44,6 +45,7 @@ class DeviceConfig:
     mac: str | None = None
     mtu: int | None = None
     up: bool = True
+    features: Mapping[str, bool] = field(default_factory=dict)
     place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 
@@ -58,7 +60,7 @@ class InterfaceConfig:
         link: name of the interface below it.
         options: of its kind, by pyroute2's names: {"vlan_id": 100}.
         ports: interfaces that get this one as their master.
-        addresses, mac, mtu, up, place: see DeviceConfig.
+        addresses, mac, mtu, up, features, place: see DeviceConfig.
     """
 
     name: str
@@ -70,6 +72,7 @@ class InterfaceConfig:
     mac: str | None = None
     mtu: int | None = None
     up: bool = True
+    features: Mapping[str, bool] = field(default_factory=dict)
     place: Place = field(default=NOWHERE, compare=False, repr=False)
 
 

@@ -11,6 +11,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from pylibos import _device_spec
 from pylibos._errors import ConfigError, PylibosError
+from pylibos._ethtool import features, set_features
 from pylibos._netlink import IFA_F_NODAD
 from pylibos._stack_config_table import Place, nearest
 from pylibos._stack_config_toml import device_spec
@@ -43,8 +44,10 @@ def apply(config: StackConfig, kernel: Kernel) -> None:
             if item not in early:
                 _set_sysctl(kernel, item)
         for name, device in zip(names, config.devices, strict=True):
+            _switch(kernel, name, device)
             _bring_up(ip, name, device)
         for interface in config.interfaces:
+            _switch(kernel, interface.name, interface)
             _bring_up(ip, interface.name, interface)
         for neighbour in config.neighbours:
             with refusals(neighbour.place, f"neighbour {neighbour.address}"):
@@ -114,6 +117,19 @@ def _make_interface(ip: Any, item: InterfaceConfig) -> None:
         ip.link("set", index=index, address=item.mac)
     if item.mtu:
         ip.link("set", index=index, mtu=item.mtu)
+
+
+def _switch(kernel: Kernel, name: str, item: DeviceConfig | InterfaceConfig) -> None:
+    """Features, before anything crosses."""
+    if not item.features:
+        return
+    with refusals(item.place, f"features of {name}"):
+        try:
+            set_features(kernel, name, item.features)
+        except KeyError as error:
+            word = str(error.args[0])
+            known = nearest(word, features(kernel, name))
+            raise ValueError(f"the kernel knows no feature {word!r}; {known}") from None
 
 
 def _bring_up(ip: Any, name: str, item: DeviceConfig | InterfaceConfig) -> None:

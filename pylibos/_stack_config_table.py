@@ -22,6 +22,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Step = str | int
+# More words than that are no help in a message.
+_LISTED = 20
 REQUIRED: Any = object()
 """Instead of a default: the key must be there."""
 
@@ -52,6 +54,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, words, 1, 0.5)
     if close:
         return f"did you mean {close[0]!r}?"
+    if len(words) > _LISTED:
+        return f"none of the {len(words)} that are known is like it."
     return f"known are {', '.join(words)}." if words else "none is known."
 
 

@@ -51,6 +51,7 @@ _MANY_ADDRESSES = 'addresses with prefix lengths, such as "10.0.0.1/24" or "fd00
 _AN_ADDRESS = "an IPv4 or IPv6 address"
 _AN_MTU = "a whole number from 68 to 65535"
 _A_BACKEND = 'a device spec such as "tap:tap0", or a table such as { kind = "tap", name = "tap0" }'
+_SOME_SWITCHES = "names of ethtool -k that are true or false, such as { rx-gro = false }"
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z")
 
 
@@ -140,8 +141,13 @@ def _common(table: Table) -> dict[str, Any]:
         "mac": table.take("mac", mac, _A_MAC),
         "mtu": table.take("mtu", whole(68, 65535), _AN_MTU),
         "up": table.take("up", flag, "true or false"),
+        "features": table.take("features", _switches, _SOME_SWITCHES),
     }
     return {key: value for key, value in given.items() if value is not None}
+
+
+def _switches(value: Any) -> dict[str, bool]:
+    return {text(name): flag(on) for name, on in mapping(value).items()}
 
 
 def _device(table: Table) -> DeviceConfig:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import pylibos
+from pylibos._ethtool import features
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -126,6 +127,11 @@ def test_kernel_gets_interfaces_and_addresses(everything):
     assert addresses["lan.100"] == {"10.100.0.1/24"}
 
 
+def test_kernel_gets_features(everything):
+    assert not features(everything, "lan")["rx-gro"]
+    assert features(everything, "port")["rx-gro"]
+
+
 def test_kernel_gets_routes_and_neighbours(everything):
     with everything.iproute() as ip:
         lan = ip.link_lookup(ifname="lan")[0]
@@ -198,6 +204,7 @@ def test_kernel_gets_names(everything):
             "there is an interface a already (line 2); expected another name.",
         ),
         ("[[interface]]\nname = 'lo'\nlink = 'a'", 1, "has link, options or ports, but no kind"),
+        ("[[interface]]\nname = 'lo'\nfeatures = { a = 1 }", 3, "expected names of ethtool -k"),
         ("[[route]]\nto = '10.0.0.1/8'\n", 2, 'to is "10.0.0.1/8"; expected a network such as'),
         ("[[route]]\nto = '::/0'\nvia = '10.0.0.1'", 3, "expected an IPv6 address, as ::/0 is."),
         ("[[route]]\nto = '::/0'\n", 1, "of kind unicast has no gateway or device; expected via"),
@@ -287,6 +294,16 @@ def test_file_that_is_no_text_is_refused_with_its_line(tmp_path):
         ("[sysctl]\nnet.ipv4.ip_forward = 'x'", 2, "refuses net.ipv4.ip_forward = 'x' (Invalid"),
         ("\n[[route]]\nto = '10.0.0.0/8'\nvia = '10.0.0.1'", 2, "route to 10.0.0.0/8 (Network is"),
         ("[[interface]]\nname = 'x'\nkind = 'nonesuch'", 1, "refuses the interface x (Operation"),
+        (
+            "[[interface]]\nname = 'lo'\nfeatures = { rx-grow = true }",
+            1,
+            "the kernel knows no feature 'rx-grow'; did you mean 'rx-gro'?",
+        ),
+        (
+            "[[interface]]\nname = 'lo'\nfeatures = { loopback = false }",
+            1,
+            "loopback cannot be switched off",
+        ),
         ("[[interface]]\nname = 'x'", 1, "there is no interface 'x'; known are lo"),
         ("[[device]]\nbackend = 'tap:t'", 2, "device eth%d cannot be had: A tap needs the real"),
     ],

@@ -68,6 +68,7 @@ def configs(draw):
         "mac": st.none() | macs_as_text,
         "mtu": st.none() | st.integers(68, 65535),
         "up": st.booleans(),
+        "features": st.dictionaries(texts, st.booleans(), max_size=2),
     }
     backend = st.just({"kind": "tap", "name": "t", "vnet_hdr": False}) | st.just('tap:"a,b"')
     return StackConfig(
