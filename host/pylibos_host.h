@@ -491,6 +491,8 @@ struct plh_dpdk_library {
 	int (*initialised)(void);
 	/* Make the ports net_ring_NAMEa and net_ring_NAMEb, each the other's far end. */
 	int (*join)(const char *name, uint32_t entries);
+	/* Take them away again, with what lies in them; not while a device uses one. */
+	int (*part)(const char *name);
 	int (*stats)(struct plh_device *device, struct plh_dpdk_stats *stats);
 };
 extern const struct plh_dpdk_library plh_dpdk;

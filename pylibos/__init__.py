@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pylibos._capture import Capture
     from pylibos._counters import Counters
     from pylibos._device import CallbackDevice, Device, DeviceBackend, DeviceStats
-    from pylibos._device_dpdk import DpdkDevice, DpdkStats, dpdk_init, dpdk_join
+    from pylibos._device_dpdk import DpdkDevice, DpdkStats, dpdk_init, dpdk_join, dpdk_part
     from pylibos._device_raw import RawDevice
     from pylibos._device_spec import DeviceSpec
     from pylibos._device_tap import TapDevice
@@ -164,6 +164,7 @@ __all__ = [
     "boot_configured",
     "dpdk_init",
     "dpdk_join",
+    "dpdk_part",
     "images",
     "load_config",
     "plot",
@@ -186,6 +187,7 @@ _PLACES = {
         "DpdkStats",
         "dpdk_init",
         "dpdk_join",
+        "dpdk_part",
     ),
     "_device_raw": ("RawDevice",),
     "_device_spec": ("DeviceSpec",),

@@ -506,6 +506,7 @@ class plh_dpdk_library(Structure):
         ("init", CFUNCTYPE(c_int, c_void_p, c_uint32)),
         ("initialised", CFUNCTYPE(c_int)),
         ("join", CFUNCTYPE(c_int, c_void_p, c_uint32)),
+        ("part", CFUNCTYPE(c_int, c_void_p)),
         ("stats", CFUNCTYPE(c_int, c_void_p, c_void_p)),
     )
 

@@ -140,7 +140,7 @@ def dpdk_join(name: str, entries: int = 1024) -> tuple[str, str]:
         entries: size of each ring, a power of two; one less frames fit.
 
     Returns:
-        The ports' names, for ``Kernel.add_dpdk()``. They stay until the process ends.
+        The ports' names, for ``Kernel.add_dpdk()``. They stay until ``dpdk_part()``.
 
     Raises:
         LibraryNotFound: DPDK is not there.
@@ -152,6 +152,20 @@ def dpdk_join(name: str, entries: int = 1024) -> tuple[str, str]:
     if dpdk().join(ctypes.addressof(text), entries):
         raise PylibosError(last_error())
     return f"net_ring_{name}a", f"net_ring_{name}b"
+
+
+def dpdk_part(name: str) -> None:
+    """Take a pair of ports away again; frames that lie in them are lost.
+
+    Args:
+        name: as given to ``dpdk_join()``.
+
+    Raises:
+        PylibosError: there is no such pair, or a device uses one of them.
+    """
+    text = ctypes.create_string_buffer(name.encode())
+    if dpdk().part(ctypes.addressof(text)):
+        raise PylibosError(last_error())
 
 
 def add_dpdk(

@@ -83,17 +83,31 @@ def wait():
 
 
 @pytest.fixture
-def real_pair(boot, wait):
+def join():
+    """dpdk_join() with a new name; what it joins is parted at the end."""
+    names = []
+
+    def make(entries=1024):
+        names.append(new_name("j"))
+        return pylibos.dpdk_join(names[-1], entries)
+
+    yield make
+    for name in names:
+        pylibos.dpdk_part(name)
+
+
+@pytest.fixture
+def real_pair(join, boot, wait):
     """Two kernels of one real world."""
     with pylibos.World(clock="real", wait=wait) as world:
         yield boot(world=world, name="a"), boot(world=world, name="b")
 
 
 @pytest.fixture
-def joined(real_pair):
+def joined(join, real_pair):
     """The same, joined back to back by two ports."""
     a, b = real_pair
-    ends = pylibos.dpdk_join(new_name("j"))
+    ends = join()
     return a, b, plug(a, ends[0], "10.0.0.1/24"), plug(b, ends[1], "10.0.0.2/24")
 
 
@@ -144,9 +158,9 @@ def transfer(server_kernel, client_kernel, address, size):
 
 
 @pytest.mark.parametrize("mtu", [1500, 9000])
-def test_bulk_arrives_whole(real_pair, mtu):
+def test_bulk_arrives_whole(join, real_pair, mtu):
     a, b = real_pair
-    ends = pylibos.dpdk_join(new_name("j"))
+    ends = join()
     plug(a, ends[0], "10.0.0.1/24", mtu=mtu)
     plug(b, ends[1], "10.0.0.2/24", mtu=mtu)
     seen, sent = transfer(b, a, "10.0.0.2", 16 << 20)
@@ -169,10 +183,10 @@ def _all_left(stats):
     ("entries", "mbufs", "counter"), [(64, None, "tx_full"), (1024, 128, "tx_no_mbuf")]
 )
 def test_frames_that_nobody_takes_are_lost_and_the_next_ones_cross(
-    real_pair, entries, mbufs, counter
+    join, real_pair, entries, mbufs, counter
 ):
     a, b = real_pair
-    ends = pylibos.dpdk_join(new_name("j"), entries)
+    ends = join(entries)
     device = plug(a, ends[0], "10.0.0.1/24", mbufs=mbufs)
     flood(a, 500)
     # What lies in the ring has been sent, and nothing else.
@@ -412,9 +426,9 @@ def test_virtual_clock_is_refused(kernel):
         kernel.add_dpdk("net_null0")
 
 
-def test_queues_that_the_port_has_not_are_refused(boot_one):
+def test_queues_that_the_port_has_not_are_refused(join, boot_one):
     kernel = boot_one(clock="real")
-    ends = pylibos.dpdk_join(new_name("q"))
+    ends = join()
     with pytest.raises(pylibos.PylibosError, match="has at most 1 receive and 1 transmit queues"):
         kernel.add_dpdk(ends[0], queues=2)
 
@@ -443,6 +457,22 @@ def test_more_mbufs_than_there_is_memory_for_are_refused(boot_one):
 def test_pair_that_cannot_be_is_refused(name, entries, error, message):
     with pytest.raises(error, match=message):
         pylibos.dpdk_join(name, entries)
+
+
+def test_name_of_a_pair_is_used_once_and_free_again_afterwards(join, boot_one):
+    kernel = boot_one(clock="real")
+    name = new_name("n")
+    for _ in range(20):  # 32 ports are all that DPDK has
+        ends = pylibos.dpdk_join(name)
+        with pytest.raises(pylibos.PylibosError, match="give a name that is new"):
+            pylibos.dpdk_join(name)
+        device = kernel.add_dpdk(ends[0])
+        with pytest.raises(pylibos.PylibosError, match="is in use, by pylibos"):
+            pylibos.dpdk_part(name)
+        device.close()
+        pylibos.dpdk_part(name)
+    with pytest.raises(pylibos.PylibosError, match=f"There are no ports net_ring_{name}a"):
+        pylibos.dpdk_part(name)
 
 
 def test_arguments_of_the_eal_are_taken_once(build):

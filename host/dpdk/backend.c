@@ -82,6 +82,7 @@ const struct plh_dpdk_library plh_dpdk = {
 	" " RTE_STR(RTE_VER_YEAR) "." RTE_STR(RTE_VER_MONTH) "." RTE_STR(RTE_VER_MINOR),
 	.init = eal_init,
 	.initialised = eal_initialised,
-	.join = eal_join,
+	.join = pair_join,
+	.part = pair_part,
 	.stats = dpdk_stats,
 };

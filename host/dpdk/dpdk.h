@@ -69,12 +69,15 @@ static inline struct port *port_of(struct plh_device *device)
 int eal_start(const char *devargs);
 int eal_init(const char *arguments, uint32_t count);
 int eal_initialised(void);
-int eal_join(const char *name, uint32_t entries);
 /* One at a time for what DPDK does to its tables; and the log from here on counts. */
 void eal_lock(void);
 void eal_unlock(void);
 /* What DPDK has logged since eal_lock(), in one line; "" if nothing. */
 const char *eal_words(void);
+
+/* --- pairs.c --- */
+int pair_join(const char *name, uint32_t entries);
+int pair_part(const char *name);
 
 /* --- port.c --- */
 int port_open(struct port *port, struct plh_dpdk_parameters *parameters,

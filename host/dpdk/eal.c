@@ -4,9 +4,7 @@
 #include <pthread.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_eth_ring.h>
 #include <rte_log.h>
-#include <rte_ring.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -191,49 +189,4 @@ int eal_init(const char *arguments, uint32_t count)
 	result = start((int)count + 1, argv);
 	eal_unlock();
 	return result ? PLH_ERROR : PLH_OK;
-}
-
-/* --- Two ports, back to back --- */
-
-static struct rte_ring *make_ring(const char *name, const char *end, uint32_t entries)
-{
-	char ring[RTE_RING_NAMESIZE];
-
-	snprintf(ring, sizeof(ring), "plh_%.20s%s", name, end);
-	/* A world serves a device by one thread at a time. */
-	return rte_ring_create(ring, entries, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-}
-
-static int join(const char *name, uint32_t entries)
-{
-	struct rte_ring *ring[2] = { NULL, NULL };
-	char port[32];
-
-	if (eal_start("net_ring"))
-		return PLH_ERROR;
-	ring[0] = make_ring(name, "a", entries);
-	ring[1] = make_ring(name, "b", entries);
-	for (int i = 0; i < 2 && ring[0] && ring[1]; i++) {
-		snprintf(port, sizeof(port), "%.20s%c", name, "ab"[i]);
-		if (rte_eth_from_rings(port, &ring[i], 1, &ring[!i], 1, 0) < 0)
-			break;
-		if (i)
-			return PLH_OK;
-	}
-	plh_set_error("The ports net_ring_%s%c and ...b cannot be made (%s): give a name that is "
-		      "new and has at most 20 bytes, and a power of two as size. %s",
-		      name, 'a', rte_strerror(rte_errno), eal_words());
-	rte_ring_free(ring[0]);
-	rte_ring_free(ring[1]);
-	return PLH_ERROR;
-}
-
-int eal_join(const char *name, uint32_t entries)
-{
-	int result;
-
-	eal_lock();
-	result = join(name, entries);
-	eal_unlock();
-	return result;
 }
