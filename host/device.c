@@ -192,8 +192,11 @@ void device_set_fd(struct plh_device *device, int fd)
 	if (device->fd_events) {
 		epoll_ctl(world->epoll_fd, EPOLL_CTL_DEL, device->fd, NULL);
 		world->watched--;
+		world->watched_pollers -= device->backend->poll != NULL;
 		device->fd_events = 0;
 	}
+	if (device->poller_link)
+		world->blind_pollers += (uint32_t)(fd < 0) - (uint32_t)(device->fd < 0);
 	device->fd = fd;
 	device_watch(device);
 }

@@ -180,6 +180,9 @@ void tap_lose(struct plh_device *device)
 	detach(state);
 	state->gone = true;
 	state->held.any = false;
+	device_report(device, "The tap %.16s was deleted: %s.", state->parameters.name,
+		      state->follows ? "it is joined again when one of that name is made" :
+				       "open another one, this one was given as a descriptor");
 	device_set_carrier(device, false);
 }
 
@@ -220,6 +223,8 @@ static void find_again(struct plh_device *device)
 	interface_leave(token);
 	/* Not ours yet, or of another kind. */
 	if (error || (device->config.features & ~features)) {
+		if (error)
+			device_report(device, "%s", plh_error());
 		detach(state);
 		retry_after(state, !state->retry_ms		   ? FIRST_RETRY_MS :
 				   state->retry_ms < LAST_RETRY_MS ? 2 * state->retry_ms :

@@ -64,6 +64,20 @@ def test_nuse_conf_takes_no_address_and_a_mac_of_zeros_for_a_random_one(load):
     assert (device.mac, device.addresses, device.mtu, device.up) == (None, (), None, True)
 
 
+@pytest.mark.parametrize(
+    ("lines", "backend"),
+    [
+        ("", "raw:eth1"),
+        (" viftype RAW\n", "raw:eth1"),
+        (" viftype XDP\n", "xdp:eth1"),
+        (" viftype DPDK\n", "dpdk:eth1"),
+    ],
+)
+def test_viftype_of_nuse_conf_is_a_kind_of_device(load, lines, backend):
+    (device,) = load(f"interface eth1\n{lines}", "nuse.conf").devices
+    assert (device.name, device.backend) == ("eth1", backend)
+
+
 def test_nuse_conf_needs_no_blank_line_between_stanzas(load):
     text = (
         "interface e0\nviftype TAP # as a tap\n# the other\ninterface e1\nviftype TAP\n"

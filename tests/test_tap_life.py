@@ -177,8 +177,11 @@ def test_deleted_tap_takes_the_carrier_along_and_brings_it_back(join, outside, w
     for _ in range(2):
         outside.run("ip", "link", "delete", "tap0")
         until(kernel, lambda: not carrier(kernel))
+        assert not device.carrier
+        assert device.problem.startswith("The tap tap0 was deleted: it is joined again when")
         outside.run("ip", "tuntap", "add", *kind, "tap0")
         until(kernel, lambda: carrier(kernel))
+        assert device.carrier
         outside.run("ip", "link", "set", "tap0", "up")
         outside.run("ip", "address", "add", f"{HOST}/24", "dev", "tap0")
         assert " 0% packet loss" in ping(outside)
@@ -212,11 +215,11 @@ def test_deleted_tap_is_not_made_again_by_us(join, outside):
 
 
 def test_other_interface_of_the_name_is_left_alone(join, outside):
-    kernel, _, _ = join()
+    kernel, device, _ = join()
     outside.run("ip", "link", "delete", "tap0")
     until(kernel, lambda: not carrier(kernel))
     outside.run("ip", "link", "add", "tap0", "type", "veth", "peer", "other")
-    kernel.sleep(0.01)
+    until(kernel, lambda: "cannot be attached" in device.problem)
     assert not carrier(kernel)
     outside.run("ip", "link", "delete", "tap0")
     outside.run("ip", "tuntap", "add", "mode", "tap", "tap0")

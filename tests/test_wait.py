@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
 import threading
 import time
+from ctypes import byref
 from pathlib import Path
 
 import pytest
 
 import pylibos
+from pylibos import _abi
+from pylibos._device import netdev_config
+from pylibos._library import last_error
 
 WAITS = ["epoll", "busy", "adaptive"]
 OTHERS = WAITS[1:]
@@ -154,6 +159,64 @@ def test_adaptive_world_that_looks_around_for_long_is_a_busy_one(boot_one):
     kernel.sleep(0.001)
     _, switches = idle(thread)
     assert switches == 0
+
+
+# --- Backends that can be looked at ---
+
+
+@pytest.fixture
+def polled():
+    """Adds a backend of poll() alone, no descriptor; returns the times at which it was called."""
+    kept = []
+
+    def add(kernel):
+        looks = []
+        kinds = dict(_abi.plh_backend._fields_)
+        backend = _abi.plh_backend(
+            name=b"looks",
+            transmit=kinds["transmit"](lambda device: None),
+            receive=kinds["receive"](lambda device: None),
+            poll=kinds["poll"](lambda device: looks.append(time.monotonic_ns())),
+        )
+        machine = kernel._machine
+        config = netdev_config("eth0", 1500, None)
+        kept.append(backend)
+        if not machine.library.plh_device_add(
+            machine.open_handle, byref(backend), None, byref(config)
+        ):
+            raise pylibos.PylibosError(last_error())
+        return looks
+
+    return add
+
+
+def test_sleeping_world_looks_every_100_us_at_what_has_no_descriptor(boot_one, polled):
+    kernel = boot_one(clock="real")
+    looks = polled(kernel)
+    kernel.sleep(0.02)
+    assert 5 < len(looks) < 1000
+
+
+def test_busy_world_looks_all_the_time(boot_one, polled):
+    kernel = boot_one(clock="real", wait="busy")
+    looks = polled(kernel)
+    kernel.sleep(0.02)
+    gaps = sorted(later - earlier for earlier, later in itertools.pairwise(looks))
+    assert gaps[len(gaps) // 2] < 50_000
+
+
+def test_adaptive_world_looks_all_the_time_and_then_now_and_then(boot_one, polled):
+    kernel = boot_one(clock="real", wait="adaptive", spin_us=5000)
+    looks = polled(kernel)
+    kernel.sleep(0.04)
+    spun = [look for look in looks if look - looks[0] < 4_000_000]
+    slept = [look for look in looks if look - looks[0] > 20_000_000]
+    assert len(spun) > len(slept) > 0
+
+
+def test_what_can_only_be_looked_at_is_refused_in_virtual_time(boot_one, polled):
+    with pytest.raises(pylibos.PylibosError, match="needs a world with a real-time clock"):
+        polled(boot_one())
 
 
 # --- Threads that run a world ---
