@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
 import ipaddress
 import itertools
@@ -359,6 +361,34 @@ def test_process_shares_memory_with_another_and_its_death_is_seen(boot, build, t
         until(kernel.world, lambda: carrier(kernel) == "0")
 
 
+# --- Ports that vanish ---
+
+
+def remove_port(name):
+    """What DPDK does when a card is drawn out, or another part of the program removes it."""
+    maps = Path("/proc/self/maps").read_text()
+    path = re.search(r"/\S*/librte_eal\.so\S*", maps)[0]
+    assert ctypes.CDLL(path).rte_eal_hotplug_remove(b"vdev", name.encode()) == 0
+
+
+def test_port_that_vanishes_leaves_an_interface_without_carrier(boot):
+    kernel = boot(clock="real")
+    name = new_name("net_null")
+    device = plug(kernel, name, "10.0.0.1/24")
+    until(kernel.world, lambda: carrier(kernel) == "1")
+    remove_port(name)
+    until(kernel.world, lambda: carrier(kernel) == "0")
+    assert device.dpdk_stats().removed is True
+    with contextlib.suppress(OSError):
+        flood(kernel, 10)
+    # Its number is another one's now, which must live on.
+    other = kernel.add_dpdk(new_name("net_null"))
+    device.close()
+    other.up()
+    until(kernel.world, lambda: other.stats().rx_frames > 0)
+    assert other.dpdk_stats().removed is False
+
+
 # --- The host's tap ---
 
 TAP = """
@@ -371,7 +401,7 @@ TAP = """
     from pylibos._demo_tap import KernelHttpServer
 
     kernel = pylibos.boot(kernel=sys.argv[1], profile=sys.argv[2], clock="real")
-    device = kernel.add_dpdk("net_tap0,iface=plhtap")
+    device = kernel.add_dpdk("net_tap0,iface=plhtap", queues=int(sys.argv[4]))
     device.up()
     _netlink.add_address(kernel, device.index, ipaddress.ip_interface("10.0.0.2/24"))
     def ip(*words):
@@ -385,6 +415,19 @@ TAP = """
     print(pinged.stdout)
     print("bytes", len(fetched), fetched == open(sys.argv[3] + "/file", "rb").read())
     print("driver", device.driver, device.stats().rx_dropped)
+
+    def wait_for(carrier):
+        for _ in range(2000):
+            kernel.world.run_for(5_000_000)
+            if kernel.read_text("/sys/class/net/eth0/carrier").strip() == carrier:
+                print("carrier", carrier)
+                break
+    ip("link", "set", "plhtap", "down")
+    wait_for("0")
+    ip("link", "set", "plhtap", "up")
+    wait_for("1")
+    ip("link", "delete", "plhtap")
+    wait_for("0")
 """
 
 
@@ -392,16 +435,18 @@ TAP = """
 @pytest.mark.skipif(
     shutil.which("ping") is None or shutil.which("ip") is None, reason="The host has no ping or ip."
 )
-def test_host_pings_and_fetches_through_dpdks_tap(build, tmp_path):
+@pytest.mark.parametrize("queues", [1, 2])
+def test_host_pings_and_fetches_through_dpdks_tap(build, tmp_path, queues):
     (tmp_path / "file").write_bytes(os.urandom(1 << 20))
     options = build.options
-    done = script(TAP, str(options["kernel"]), options["profile"], str(tmp_path))
+    done = script(TAP, str(options["kernel"]), options["profile"], str(tmp_path), str(queues))
     if done.returncode == 77:
         pytest.skip("This machine lets nobody like you make a network namespace.")
     assert done.returncode == 0, done.stderr
     assert " 0% packet loss" in done.stdout
     assert "bytes 1048576 True" in done.stdout
     assert "driver net_tap 0" in done.stdout
+    assert re.findall(r"carrier (\d)", done.stdout) == ["0", "1", "0"]
 
 
 # --- What is refused ---

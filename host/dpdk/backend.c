@@ -38,7 +38,7 @@ static void dpdk_transmit(struct plh_device *device)
 {
 	struct port *port = port_of(device);
 
-	if (port->stats.removed || !port->up) {
+	if (!port->up || port_is_gone(port)) {
 		frames_drop_all(device);
 		return;
 	}
@@ -72,6 +72,7 @@ static int dpdk_stats(struct plh_device *device, struct plh_dpdk_stats *stats)
 	}
 	poll_count(device);
 	*stats = port_of(device)->stats;
+	stats->removed = port_is_gone(port_of(device));
 	return PLH_OK;
 }
 

@@ -42,7 +42,7 @@ struct port {
 	bool probed; /* by us: remove it at the end */
 	bool checksums; /* the port fills them in */
 	bool up; /* as the kernel was told */
-	bool removed; /* atomic: told by a thread of DPDK */
+	bool removed, destroyed; /* atomic: told by a thread of DPDK */
 	int pid; /* a fork of this process must leave the port alone */
 	uint32_t room_bytes; /* of a frame in an mbuf */
 	struct rte_mempool *pool;
@@ -62,6 +62,12 @@ struct port {
 static inline struct port *port_of(struct plh_device *device)
 {
 	return plh_device_state(device);
+}
+
+/* It has vanished; once destroyed, its number may be that of another one. */
+static inline bool port_is_gone(const struct port *port)
+{
+	return __atomic_load_n(&port->removed, __ATOMIC_ACQUIRE);
 }
 
 /* --- eal.c --- */

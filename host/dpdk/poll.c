@@ -62,7 +62,7 @@ void poll_count(struct plh_device *device)
 	struct rte_eth_stats now;
 	uint64_t missed;
 
-	if (port->stats.removed || rte_eth_stats_get(port->id, &now))
+	if (port_is_gone(port) || rte_eth_stats_get(port->id, &now))
 		return;
 	missed = now.imissed - port->seen.imissed + (now.ierrors - port->seen.ierrors) +
 		 (now.rx_nombuf - port->seen.rx_nombuf);
@@ -71,22 +71,25 @@ void poll_count(struct plh_device *device)
 	device->stats.rx_dropped += missed;
 }
 
-static void check(struct plh_device *device)
+static void set_up(struct plh_device *device, bool up)
 {
 	struct port *port = port_of(device);
+
+	if (port->up == up)
+		return;
+	port->up = up;
+	if (!up)
+		frames_drop_all(device);
+	device_set_carrier(device, up);
+}
+
+static void check_link(struct plh_device *device)
+{
 	struct rte_eth_link link = { .link_status = RTE_ETH_LINK_DOWN };
 
-	if (__atomic_load_n(&port->removed, __ATOMIC_ACQUIRE)) {
-		port->stats.removed = 1;
-	} else if (rte_eth_link_get_nowait(port->id, &link)) {
+	if (rte_eth_link_get_nowait(port_of(device)->id, &link))
 		link.link_status = RTE_ETH_LINK_DOWN;
-	}
-	if (port->up == (link.link_status == RTE_ETH_LINK_UP))
-		return;
-	port->up = !port->up;
-	if (!port->up)
-		frames_drop_all(device);
-	device_set_carrier(device, port->up);
+	set_up(device, link.link_status == RTE_ETH_LINK_UP);
 }
 
 /* --- Looking --- */
@@ -94,20 +97,22 @@ static void check(struct plh_device *device)
 static bool look(struct plh_device *device)
 {
 	struct port *port = port_of(device);
-	bool busy = false;
+	bool busy;
 
 	port->stats.polls++;
-	if (!port->stats.removed) {
-		busy = frames_receive(device);
-		busy |= frames_transmit(device);
-		busy |= frames_wait(port);
+	if (port_is_gone(port)) {
+		set_up(device, false);
+		return false;
 	}
+	busy = frames_receive(device);
+	busy |= frames_transmit(device);
+	busy |= frames_wait(port);
 	if (!busy || !(port->stats.polls % BUSY_LOOKS)) {
 		uint64_t now = now_ns();
 
 		if (now >= port->check_ns) {
 			port->check_ns = now + CHECK_NS;
-			check(device);
+			check_link(device);
 		}
 	}
 	return busy;

@@ -86,6 +86,8 @@ static int port_vanishes(uint16_t id, enum rte_eth_event_type event, void *argum
 {
 	struct port *port = argument;
 
+	if (event == RTE_ETH_EVENT_DESTROY)
+		__atomic_store_n(&port->destroyed, true, __ATOMIC_RELAXED);
 	__atomic_store_n(&port->removed, true, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -256,15 +258,10 @@ int port_open(struct port *port, struct plh_dpdk_parameters *parameters,
 	return error;
 }
 
-void port_close(struct port *port)
+static void give_back(struct port *port)
 {
 	struct rte_eth_dev_info info;
 
-	/* Its memory may be shared with the process that we were forked from. */
-	if (port->pid != getpid())
-		return;
-	eal_lock();
-	frames_free(port);
 	if (port->owned) {
 		rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_RMV, port_vanishes,
 						port);
@@ -274,11 +271,21 @@ void port_close(struct port *port)
 			rte_eth_dev_stop(port->id);
 		rte_eth_dev_owner_unset(port->id, owner.id);
 	}
-	if (port->probed && (port->owned || !port->started) &&
-	    rte_eth_dev_is_valid_port(port->id) && !rte_eth_dev_info_get(port->id, &info)) {
+	if (port->probed && !rte_eth_dev_info_get(port->id, &info)) {
 		rte_eth_dev_close(port->id);
 		rte_dev_remove(info.device);
 	}
+}
+
+void port_close(struct port *port)
+{
+	/* Its memory may be shared with the process that we were forked from. */
+	if (port->pid != getpid())
+		return;
+	eal_lock();
+	frames_free(port);
+	if (!port->destroyed)
+		give_back(port);
 	if (port->pool)
 		pool_release(port->pool);
 	free(port->queue);
