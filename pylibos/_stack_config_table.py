@@ -12,7 +12,6 @@ import difflib
 import ipaddress
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pylibos._errors import ConfigError
@@ -28,20 +27,31 @@ REQUIRED: Any = object()
 """Instead of a default: the key must be there."""
 
 
-@dataclass(frozen=True)
 class Place:
     """Where something stands.
 
-    Attributes:
+    Args:
         path: of the file.
-        line: counted from 1; 0 for the file as a whole, or nowhere.
+        line: counted from 1, or a function that finds it, since most are never asked for; 0
+            for the file as a whole, or nowhere.
     """
 
-    path: str = ""
-    line: int = 0
+    def __init__(self, path: str = "", line: int | Callable[[], int] = 0) -> None:
+        self.path = path
+        self._line = line
+
+    @property
+    def line(self) -> int:
+        """The line, found when it is first asked for."""
+        if not isinstance(self._line, int):
+            self._line = self._line()
+        return self._line
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}" if self.line else self.path or "configuration"
+
+    def __reduce__(self) -> tuple[type[Place], tuple[str, int]]:
+        return Place, (self.path, self.line)
 
     def error(self, problem: str) -> ConfigError:
         """Make the error that says what is wrong here, a whole sentence."""
@@ -67,7 +77,11 @@ class ConfigFile:
         self._lines = text.split("\n")
 
     def place(self, steps: tuple[Step, ...]) -> Place:
-        """The line where the value at a path of keys and numbers begins.
+        """The line where the value at a path of keys and numbers begins."""
+        return Place(self.path, lambda: self._find(steps))
+
+    def _find(self, steps: tuple[Step, ...]) -> int:
+        """The line of the last of steps.
 
         tomllib tells no lines, so this asks it for the shortest beginning of the file that has
         such a value.
@@ -83,7 +97,7 @@ class ConfigFile:
         first = low
         while first > 1 and self._beginning(first - 1) is None:
             first -= 1
-        return Place(self.path, first)
+        return first
 
     def _beginning(self, count: int) -> dict[str, Any] | None:
         begun = "\n".join(self._lines[:count])

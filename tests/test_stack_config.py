@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import pickle
 import socket
 from pathlib import Path
 
@@ -93,6 +94,13 @@ def test_written_configuration_reads_the_same(load, name):
     config = pylibos.load_config(EXAMPLES / name)
     assert config.devices or config.interfaces
     assert load(config.to_toml()) == config
+
+
+def test_configuration_can_be_pickled_with_its_places():
+    config = pylibos.load_config(EXAMPLES / "router.toml")
+    copy = pickle.loads(pickle.dumps(config))
+    assert copy == config
+    assert [item.place.line for item in copy.devices] == [12, 17]
 
 
 def test_backend_may_be_a_table(load):

@@ -128,7 +128,7 @@ def configs(draw):
 
 
 @given(configs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_configuration_can_be_written_and_read_again(config):
     assert _stack_config_toml.read("a.toml", config.to_toml()) == config
 
