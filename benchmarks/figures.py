@@ -6,7 +6,7 @@ from __future__ import annotations
 from benchmarks.build_time import build
 from benchmarks.figure import Figure, Measurement, Setting
 from benchmarks.from_c import run_program
-from benchmarks.from_devices import added_delay, router_on, send_on
+from benchmarks.from_devices import added_delay, bulk_tcp, router_on, send_on
 from benchmarks.from_dpdk import dpdk_router
 from benchmarks.from_network import (
     chains,
@@ -75,7 +75,7 @@ def _on_channels() -> list[Figure]:
             {f"router_tap_programs_{size}_ratio": 0.95 for size in (64, 1024)},
         )
     ]
-    for channel in ("tap", "raw"):
+    for channel in ("tap", "raw", "xdp"):
         goals = {f"router_{channel}_{size}_ratio": 0.95 for size in (64, 1024)}
         about = f"a router between two ends of {channel}, against a relay without a stack"
         found.append(Figure(f"router_{channel}", about, router_on(channel), goals))
@@ -187,6 +187,17 @@ FIGURES: dict[str, Figure] = {
             "a round trip through a router between two taps, above that through a relay",
             added_delay,
             {"ping_tap_epoll_added": 15, "ping_tap_busy_added": 5},
+        ),
+        Figure(
+            "tcp_tap",
+            "bulk TCP between the host and a program on our stack, with and without offloads",
+            bulk_tcp,
+            {
+                "tcp_tap_offload_send": 30,
+                "tcp_tap_offload_receive": 25,
+                **{f"tcp_tap_offload_{way}_ratio": 2 for way in ("send", "receive")},
+                **{f"tcp_tap_plain_{way}_ratio": 1.3 for way in ("send", "receive")},
+            },
         ),
         Figure(
             "build",

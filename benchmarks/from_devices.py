@@ -18,6 +18,7 @@ from benchmarks.paper.worker import WorkerError
 
 TRIAL_MS = 150
 PINGS, GAP_US = 100, 200
+BULK_MS = 300
 Read = Callable[[Setup, int], float]
 
 
@@ -118,4 +119,36 @@ def added_delay(setting: Setting) -> list[Measurement]:
         made.append(median_of(f"ping_tap_{wait}", "relay", "µs", relay))
         more = [own - its for own, its in zip(ours, relay, strict=True)]
         made.append(median_of(f"ping_tap_{wait}_added", "library", "µs", more))
+    return made
+
+
+def bulk_tcp(setting: Setting) -> list[Measurement]:
+    """TCP between a program of the host and one on our stack; native: over veth."""
+    image = {"kernel": setting.kernel, "profile": _profile(setting)}
+    found: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
+    with all_cores(), ExitStack() as stack:
+        try:
+            cores = choose_cores()
+            setups = {
+                kind: [
+                    stack.enter_context(Setup(f"bulk-{channel}-{kind}", who, cores, **image))
+                    for channel, who in (("tap", "stack"), ("veth", "native"))
+                ]
+                for kind in ("offload", "plain")
+            }
+            for _ in range(setting.rounds):
+                for kind, pair in setups.items():
+                    for box, way in (("give", "send"), ("take", "receive")):
+                        lists = found.setdefault((kind, way), ([], []))
+                        for setup, values in zip(pair, lists, strict=True):
+                            values.append(setup.bulk(box, BULK_MS))
+        except (NoRootError, WorkerError) as error:
+            raise SystemExit(f"TCP through a tap cannot be measured here: {error}") from None
+    made = []
+    for (kind, way), (ours, native) in found.items():
+        name = f"tcp_tap_{kind}_{way}"
+        made.append(best_of(name, "library", "Gbit/s", ours))
+        made.append(best_of(name, "native", "Gbit/s", native))
+        ratios = [own / its for own, its in zip(ours, native, strict=True)]
+        made.append(best_of(f"{name}_ratio", "library", "of native", ratios))
     return made

@@ -6,6 +6,7 @@ answers by a line of JSON:
 
 * ``send SIZE BATCH MS``: UDP to the neighbour, in calls of so many datagrams;
 * ``ask COUNT GAP_US SIZE``: datagrams that the neighbour sends back, one by one;
+* ``take MS``, ``give MS``: bulk TCP with the neighbour, see bulk.py;
 * ``stats``: counters of the devices and the kernel, and its memory.
 
 With ``host`` instead of devices it is an application on the host's own stack, and does not
@@ -24,7 +25,7 @@ import socket
 import struct
 from typing import Any
 
-from benchmarks.paper.programs import socket_loops
+from benchmarks.paper import bulk
 
 SLICE_NS = 50_000_000
 NEIGHBOUR = ("10.0.1.1", 9001)
@@ -65,51 +66,53 @@ def _members(record: ctypes.Structure) -> dict[str, Any]:
     return {name: getattr(record, name) for name, *_ in record._fields_}
 
 
-class HostStack:
+class HostStack(bulk.HostCaller):
     """An application on the host's own kernel."""
 
     def __init__(self) -> None:
-        self._loops = ctypes.CDLL(str(socket_loops()))
-        self._call: Any = self._loops.host_call
-        self._kernel: int | None = None
-        self._task: int | None = None
-        self._fd = self._connect()
-
-    def _new_socket(self) -> Any:
-        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-
-    def _connect(self) -> int:
+        super().__init__()
         self._socket = self._new_socket()
         timeout = struct.pack("qq", 0, round(ANSWER_S * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         self._socket.connect(NEIGHBOUR)
-        fd: int = self._socket.fileno()
-        return fd
 
-    def _run(self, loop: Any, result: ctypes.Structure, size: int, *counts: Any) -> dict[str, Any]:
-        kernel, task = ctypes.c_void_p(self._kernel), ctypes.c_void_p(self._task)
-        packet = ctypes.c_uint32(size)
-        loop(self._call, kernel, task, self._fd, packet, *counts, ctypes.byref(result))
-        return _members(result)
+    def _new_socket(self) -> Any:
+        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def _connection(self) -> Any:
+        return socket.create_connection((NEIGHBOUR[0], bulk.PORT), bulk.WAIT_S)
 
     def send(self, size: int, batch: int, ms: int) -> dict[str, Any]:
         """Send for a while; see send_loop()."""
-        counts = ctypes.c_uint32(batch), ctypes.c_uint64(ms)
-        sent = self._run(self._loops.send_loop, Sent(), size, *counts)
-        if sent["errno"]:
-            raise OSError(-sent["errno"], os.strerror(-sent["errno"]))
-        return sent
+        sent = Sent()
+        counts = ctypes.c_uint32(size), ctypes.c_uint32(batch), ctypes.c_uint64(ms)
+        self.run("send_loop", sent, self._socket.fileno(), *counts)
+        if sent.errno:
+            raise OSError(-sent.errno, os.strerror(-sent.errno))
+        return _members(sent)
 
     def ask(self, count: int, gap_us: int, size: int) -> dict[str, Any]:
         """Ask and wait for answers; see ask_loop()."""
-        counts = ctypes.c_uint64(count), ctypes.c_uint64(gap_us)
-        return {"count": count} | self._run(self._loops.ask_loop, Asked(), size, *counts)
+        asked = Asked()
+        counts = ctypes.c_uint32(size), ctypes.c_uint64(count), ctypes.c_uint64(gap_us)
+        self.run("ask_loop", asked, self._socket.fileno(), *counts)
+        return {"count": count} | _members(asked)
+
+    def take(self, _ms: int) -> dict[str, Any]:
+        """Read what the neighbour gives."""
+        with self._connection() as conn:
+            return bulk.take(self, conn)
+
+    def give(self, ms: int) -> dict[str, Any]:
+        """Write to the neighbour."""
+        with self._connection() as conn:
+            return bulk.give(self, conn, ms)
 
     def stats(self) -> dict[str, Any]:
         """Nothing to tell of the host."""
         return {}
 
-    def run(self) -> None:
+    def idle(self) -> None:
         """Wait for the next command."""
         select.select([0], [], [])
 
@@ -156,20 +159,21 @@ class OurStack(HostStack):
     def _new_socket(self) -> Any:
         return self.kernel.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
-    def _connect(self) -> int:
-        self._call = self.kernel.world._library.plh_call6
-        self._kernel = self.kernel._machine.open_handle
-        self._task = self.kernel._leader
-        return super()._connect()
+    def _connection(self) -> Any:
+        return self.kernel.create_connection((NEIGHBOUR[0], bulk.PORT), bulk.WAIT_S)
 
-    def _run(self, loop: Any, result: ctypes.Structure, size: int, *counts: Any) -> dict[str, Any]:
-        world = self.kernel.world
+    def run(self, name: str, result: ctypes.Structure, fd: int, *counts: Any) -> None:
+        """Run a loop of socket_loops.c on a descriptor of our stack."""
+        world, machine = self.kernel.world, self.kernel._machine
+        library = world._library
+        kernel, task = ctypes.c_void_p(machine.open_handle), ctypes.c_void_p(self.kernel._leader)
+        loop = getattr(self._loops, name)
         # The loops wait in C: nothing of Python is to look for signals meanwhile.
-        world._library.plh_world_set_slice(world.open_handle, 0)
+        library.plh_world_set_slice(world.open_handle, 0)
         try:
-            return super()._run(loop, result, size, *counts)
+            loop(library.plh_call6, kernel, task, fd, *counts, ctypes.byref(result))
         finally:
-            world._library.plh_world_set_slice(world.open_handle, SLICE_NS)
+            library.plh_world_set_slice(world.open_handle, SLICE_NS)
 
     def stats(self) -> dict[str, Any]:
         """Counters of devices, interfaces and IP; memory of the kernel."""
@@ -184,7 +188,7 @@ class OurStack(HostStack):
             "now_ns": self.kernel.world.now_ns,
         }
 
-    def run(self) -> None:
+    def idle(self) -> None:
         """Route, until a command comes."""
         while not select.select([0], [], [], 0)[0]:
             self.kernel.world.run_for(SLICE_NS)
@@ -193,7 +197,7 @@ class OurStack(HostStack):
 def serve(stack: HostStack) -> None:
     """Obey commands until standard input ends."""
     while True:
-        stack.run()
+        stack.idle()
         words = os.read(0, 1000).decode().split()
         if not words:
             return

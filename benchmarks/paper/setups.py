@@ -91,6 +91,32 @@ def _tap(topology: Topology, _who: str) -> Ends:
     )
 
 
+def _as_host(topology: Topology, name: str) -> None:
+    """Make the sender's end of a channel a host's, with the box as its gateway."""
+    topology.sender.ip(
+        f"link set {name} address 02:00:00:00:00:a1",
+        f"address add 10.0.1.1/24 dev {name}",
+        f"neighbour add 10.0.1.2 lladdr 02:00:00:00:00:a2 dev {name}",
+    )
+
+
+def _bulk_over_tap(topology: Topology, offload: bool) -> Ends:
+    fds = topology.taps(vnet_hdr=offload)
+    _as_host(topology, "t0")
+    devices = f"tap:fd={fds[0]},vnet_hdr={offload:d}", f"tap:fd={fds[1]},vnet_hdr={offload:d}"
+    return Ends(_packet_ports(topology, ("t0", "t1")), None, devices, fds)
+
+
+def _bulk_over_veth(topology: Topology, offload: bool) -> Ends:
+    topology.cables()
+    topology.route()
+    _as_host(topology, "s0")
+    if not offload:
+        topology.sender.segment_in_software("s0")
+        topology.router.segment_in_software("r0")
+    return Ends(_packet_ports(topology, ("s0", "d0")))
+
+
 def _tap_between_programs(topology: Topology, who: str) -> Ends:
     """As tap, but sender and receiver are programs with UDP sockets of the host's own stack."""
     ends = _tap(topology, who)
@@ -156,7 +182,13 @@ CHANNELS: dict[str, Callable[[Topology, str], Ends]] = {
     "unix": _unix,
 }
 # What single figures measure beside them.
-OTHERS: dict[str, Callable[[Topology, str], Ends]] = {"tap-programs": _tap_between_programs}
+OTHERS: dict[str, Callable[[Topology, str], Ends]] = {
+    "tap-programs": _tap_between_programs,
+    "bulk-tap-offload": lambda topology, _: _bulk_over_tap(topology, offload=True),
+    "bulk-tap-plain": lambda topology, _: _bulk_over_tap(topology, offload=False),
+    "bulk-veth-offload": lambda topology, _: _bulk_over_veth(topology, offload=True),
+    "bulk-veth-plain": lambda topology, _: _bulk_over_veth(topology, offload=False),
+}
 
 
 class Setup:
@@ -181,13 +213,11 @@ class Setup:
         self.channel, self.who, self.wait = channel, who, wait
         self._cores, self._image = cores, (kernel, profile)
         self._stack = ExitStack()
+        self._host: Worker | None = None
         try:
             self._topology = self._stack.enter_context(Topology())
-            ends = (
-                self._native()
-                if who == "native"
-                else (CHANNELS | OTHERS)[channel](self._topology, who)
-            )
+            make = (CHANNELS | OTHERS).get(channel)
+            ends = self._native() if make is None else make(self._topology, who)
             self.middle = self._middle(ends)
             topology = self._topology
             fds = (topology.sender.fd, topology.receiver.fd, *ends.fds)
@@ -279,6 +309,21 @@ class Setup:
             asked = self.middle.ask(f"ask {count} {gap_us} {size}")
             self.tester.read()
             return asked
+
+    def bulk(self, box: str, ms: int) -> float:
+        """TCP with a program of the host at the sender's end; the box is to "give" or "take".
+
+        Returns:
+            Gbit/s at the side that takes.
+        """
+        if self._host is None:
+            command = [sys.executable, "-m", "benchmarks.paper.bulk"]
+            with self._topology.sender.entered():
+                self._host = self._worker("host", [*command, "--core", str(self._cores.tester)], ())
+        with self.middle.awake():
+            self._host.send(f"{'take' if box == 'give' else 'give'} {ms}")
+            own, its = self.middle.ask(f"{box} {ms}"), self._host.read()
+        return float((own if box == "take" else its)["gbit"])
 
     def host_side(self, name: str) -> dict[str, int]:
         """Counters of the sender's or the receiver's interface, such as "t0"."""

@@ -20,8 +20,10 @@ from types import TracebackType
 
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
-SO_SNDBUFFORCE, SOCKET_BYTES = 32, 4 << 20
+SO_SNDBUFFORCE, SOCKET_BYTES = 32, 1 << 20
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
+SIOCETHTOOL = 0x8946
+ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO = 0x17, 0x1F, 0x24
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -126,6 +128,14 @@ class Namespace:
             )
         if done.returncode:
             raise NoRootError(f"{name} cannot be steered to a core: {done.stderr.strip()}")
+
+    def segment_in_software(self, name: str) -> None:
+        """Take segmentation and checksums away from an interface: packets cross as on a wire."""
+        with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            for command in (ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_STXCSUM):
+                value = ctypes.create_string_buffer(struct.pack("II", command, 0), 8)
+                pointer = ctypes.addressof(value)
+                fcntl.ioctl(control, SIOCETHTOOL, struct.pack("16sQ16x", name.encode(), pointer))
 
     def counters(self, name: str) -> dict[str, int]:
         """Frames that crossed an interface and that it dropped."""

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an application of the box does with its UDP socket, at the speed of C: a
- * shared library for box.py.  The same loops run on our stack, through plh_call6(),
+ * What an application of the box does with its sockets, at the speed of C: a
+ * shared library for box.py and bulk.py.  The same loops run on our stack, through plh_call6(),
  * and on the host's own, through syscall(2).
  */
 #include <errno.h>
@@ -36,6 +36,18 @@ void send_loop(call_function *call, void *kernel, void *task, int fd, uint32_t p
 	       uint32_t batch, uint64_t ms, struct sent *result);
 void ask_loop(call_function *call, void *kernel, void *task, int fd, uint32_t packet_bytes,
 	      uint64_t count, uint64_t gap_us, struct asked *result);
+
+struct moved {
+	uint64_t bytes;
+	double seconds;
+	int64_t error; /* -errno, or 0 */
+};
+
+#define CHUNK_BYTES (256u << 10)
+
+void give_loop(call_function *call, void *kernel, void *task, int fd, uint64_t ms,
+	       struct moved *result);
+void take_loop(call_function *call, void *kernel, void *task, int fd, struct moved *result);
 
 static uint64_t clock_ns(void)
 {
@@ -136,4 +148,52 @@ void ask_loop(call_function *call, void *kernel, void *task, int fd, uint32_t pa
 	result->p90_us = (double)arrivals_delay(&answers, 0.9) / 1e3;
 	result->p99_us = (double)arrivals_delay(&answers, 0.99) / 1e3;
 	result->max_us = (double)arrivals_delay(&answers, 1.0) / 1e3;
+}
+
+/* --- Bulk TCP, on sockets with SO_RCVTIMEO and SO_SNDTIMEO --- */
+
+void give_loop(call_function *call, void *kernel, void *task, int fd, uint64_t ms,
+	       struct moved *result)
+{
+	static uint8_t data[CHUNK_BYTES];
+	uint64_t start_ns = clock_ns();
+	int status = 0;
+
+	memset(result, 0, sizeof(*result));
+	while (clock_ns() - start_ns < ms * 1000000) {
+		int64_t sent = call(kernel, task, &status, SYS_sendto, (uint64_t)fd, (uint64_t)data,
+				    sizeof(data), MSG_NOSIGNAL, 0, 0);
+
+		if (status || sent < 0) {
+			result->error = status ? -EIO : sent;
+			break;
+		}
+		result->bytes += (uint64_t)sent;
+	}
+	result->seconds = (double)(clock_ns() - start_ns) / 1e9;
+}
+
+/* Until the other side closes; time runs from the first bytes to the last. */
+void take_loop(call_function *call, void *kernel, void *task, int fd, struct moved *result)
+{
+	static uint8_t room[CHUNK_BYTES];
+	uint64_t start_ns = 0, end_ns = 0;
+	int status = 0;
+
+	memset(result, 0, sizeof(*result));
+	for (;;) {
+		int64_t got = call(kernel, task, &status, SYS_recvfrom, (uint64_t)fd,
+				   (uint64_t)room, sizeof(room), 0, 0, 0);
+
+		if (status || got < 0)
+			result->error = status ? -EIO : got;
+		if (status || got <= 0)
+			break;
+		end_ns = clock_ns();
+		if (start_ns)
+			result->bytes += (uint64_t)got;
+		else
+			start_ns = end_ns;
+	}
+	result->seconds = (double)(end_ns - start_ns) / 1e9;
 }
