@@ -10,14 +10,17 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "error.h"
 #include "interface.h"
 
+#define LATER_NS       20000000 /* 20 ms */
 #define OWN_NAMESPACE  "/proc/thread-self/ns/net"
 #define SAME_NAMESPACE 0 /* interface_enter(): nothing to go back to */
 
@@ -81,13 +84,14 @@ int interface_open(struct interface *interface, const char *name)
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
 	int error;
 
-	interface->netlink_fd = interface->namespace_fd = -1;
+	interface->netlink_fd = interface->namespace_fd = interface->timer_fd = -1;
 	memcpy(interface->name, name, sizeof(interface->name));
 	interface->name[sizeof(interface->name) - 1] = 0;
 	interface->namespace_fd = open(OWN_NAMESPACE, O_RDONLY | O_CLOEXEC);
 	interface->netlink_fd =
 		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	if (interface->netlink_fd < 0 ||
+	interface->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (interface->netlink_fd < 0 || interface->timer_fd < 0 ||
 	    bind(interface->netlink_fd, (struct sockaddr *)&address, sizeof(address))) {
 		error = -errno;
 		plh_set_error("The host's interfaces cannot be watched (%s).",
@@ -108,15 +112,35 @@ void interface_close(struct interface *interface)
 		close(interface->netlink_fd);
 	if (interface->namespace_fd >= 0)
 		close(interface->namespace_fd);
-	interface->netlink_fd = interface->namespace_fd = -1;
+	if (interface->timer_fd >= 0)
+		close(interface->timer_fd);
+	interface->netlink_fd = interface->namespace_fd = interface->timer_fd = -1;
 }
 
 /* --- Following it --- */
 
+int interface_watch(const struct interface *interface, int epoll_fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, interface->netlink_fd, &event) ||
+	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, interface->timer_fd, &event))
+		return -errno;
+	return 0;
+}
+
+void interface_look_later(const struct interface *interface)
+{
+	const struct itimerspec later = { .it_value.tv_nsec = LATER_NS };
+
+	timerfd_settime(interface->timer_fd, 0, &later, NULL);
+}
+
 bool interface_changed(struct interface *interface)
 {
 	char message[8192];
-	bool changed = false;
+	uint64_t expired;
+	bool changed = read(interface->timer_fd, &expired, sizeof(expired)) > 0;
 	ssize_t bytes;
 
 	/* What they say does not matter: we look ourselves, and one may have been lost. */

@@ -19,13 +19,18 @@ struct interface {
 	uint32_t mtu;
 	uint8_t mac[6]; /* as interface_open() found it */
 	int netlink_fd; /* readable when some interface of the namespace has changed */
+	int timer_fd; /* readable when it is to be looked at anyway */
 	int namespace_fd; /* of the network namespace that it is in */
 };
 
 /* 0, or -errno and plh_set_error(). */
 int interface_open(struct interface *interface, const char *name);
 void interface_close(struct interface *interface);
-/* Take what netlink_fd holds; false: nothing has changed. */
+/* Let an epoll descriptor tell when interface_changed() should be called: 0 or -errno. */
+int interface_watch(const struct interface *interface, int epoll_fd);
+/* Let interface_changed() be true soon, though nothing changes. */
+void interface_look_later(const struct interface *interface);
+/* Should it be looked at?  Takes what the descriptors hold. */
 bool interface_changed(struct interface *interface);
 /* Look at it anew: name, index, up, mtu. */
 void interface_look(struct interface *interface);

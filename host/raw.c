@@ -54,8 +54,8 @@ static void look(struct plh_device *device)
 		raw_close_sockets(state);
 	}
 	if (state->host.index && state->queue[0].fd < 0 &&
-	    (state->queues == 1 || state->host.enabled))
-		raw_open_sockets(state);
+	    (state->queues == 1 || state->host.enabled) && raw_open_sockets(state))
+		interface_look_later(&state->host);
 	settle(device);
 }
 
@@ -98,7 +98,6 @@ static int raw_open(struct plh_device *device, const void *parameters,
 		    struct ll_netdev_config *config)
 {
 	struct raw_state *state = plh_device_state(device);
-	struct epoll_event event = { .events = EPOLLIN };
 	int error;
 
 	state->parameters = *(const struct plh_raw_parameters *)parameters;
@@ -116,9 +115,8 @@ static int raw_open(struct plh_device *device, const void *parameters,
 		return error;
 	configure(state, config);
 	state->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (state->epoll_fd < 0 ||
-	    epoll_ctl(state->epoll_fd, EPOLL_CTL_ADD, state->host.netlink_fd, &event)) {
-		error = -errno;
+	error = state->epoll_fd < 0 ? -errno : interface_watch(&state->host, state->epoll_fd);
+	if (error) {
 		plh_set_error("The raw device on %s cannot wait (%s): raise 'ulimit -n'.",
 			      state->host.name, plh_errno_text(error));
 	} else {

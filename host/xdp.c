@@ -49,6 +49,36 @@ static void count(struct plh_device *device)
 		device->stats.rx_dropped += xdp_lost(&state->queue[i]);
 }
 
+/* Frames are counted as sent when they are copied: this one was not. */
+static void uncount(struct plh_device *device, const struct xdp_queue *queue, uint32_t at)
+{
+	/* The host only reads descriptors. */
+	struct xsk_ring_prod ring = queue->tx;
+
+	device->stats.tx_frames--;
+	device->stats.tx_bytes -= xsk_ring_prod__tx_desc(&ring, at)->len;
+	device->stats.tx_dropped++;
+}
+
+/* What waits on either way must not cross when the interface is there again. */
+static void lose_all(struct plh_device *device)
+{
+	struct xdp_state *state = plh_device_state(device);
+
+	count(device);
+	for (uint32_t i = 0; i < state->queues; i++) {
+		struct xdp_queue *queue = &state->queue[i];
+
+		if (queue->fd < 0)
+			continue;
+		device->stats.rx_dropped += xsk_cons_nb_avail(&queue->rx, UINT32_MAX);
+		for (uint32_t at = *queue->tx.consumer + queue->unpublished;
+		     at != *queue->tx.producer; at++)
+			uncount(device, queue, at);
+	}
+	xdp_close_sockets(state);
+}
+
 /* It went down, came up, was deleted, or made again. */
 static void look(struct plh_device *device)
 {
@@ -56,12 +86,10 @@ static void look(struct plh_device *device)
 	int index = state->host.index;
 
 	interface_look(&state->host);
-	if (state->host.index != index) {
-		count(device);
-		xdp_close_sockets(state);
-	}
-	if (state->host.index && state->queue[0].fd < 0)
-		xdp_open_sockets(state);
+	if (state->host.index != index)
+		lose_all(device);
+	if (state->host.enabled && state->queue[0].fd < 0 && xdp_open_sockets(state, false))
+		interface_look_later(&state->host);
 	settle(device);
 }
 
@@ -103,7 +131,6 @@ static int xdp_open(struct plh_device *device, const void *parameters,
 		    struct ll_netdev_config *config)
 {
 	struct xdp_state *state = plh_device_state(device);
-	struct epoll_event event = { .events = EPOLLIN };
 	int error;
 
 	state->parameters = *(const struct plh_xdp_parameters *)parameters;
@@ -118,11 +145,10 @@ static int xdp_open(struct plh_device *device, const void *parameters,
 		return error;
 	state->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	error = configure(state, config);
-	if (!error && (state->epoll_fd < 0 ||
-		       epoll_ctl(state->epoll_fd, EPOLL_CTL_ADD, state->host.netlink_fd, &event)))
+	if (!error && (state->epoll_fd < 0 || interface_watch(&state->host, state->epoll_fd)))
 		error = xdp_fail(state, errno, "wait; raise 'ulimit -n'");
 	if (!error)
-		error = xdp_open_sockets(state);
+		error = xdp_open_sockets(state, true);
 	if (error) {
 		if (state->epoll_fd >= 0)
 			close(state->epoll_fd);
@@ -160,37 +186,6 @@ static void reclaim(struct xdp_queue *queue)
 		xsk_ring_cons__release(&queue->completion, frames);
 }
 
-/* Frames are counted as sent when they are copied: this one was not. */
-static void uncount(struct plh_device *device, const struct xdp_desc *desc)
-{
-	if (desc->options == VOID_OPTIONS)
-		return;
-	device->stats.tx_frames--;
-	device->stats.tx_bytes -= desc->len;
-	device->stats.tx_dropped++;
-}
-
-/* What the host has not taken must not leave when the interface is there again. */
-static void drop_unsent(struct plh_device *device, struct xdp_queue *queue)
-{
-	struct xdp_options options = { 0 };
-	socklen_t bytes = sizeof(options);
-
-	/* A driver may be sending it right now. */
-	if (getsockopt(queue->fd, SOL_XDP, XDP_OPTIONS, &options, &bytes) ||
-	    options.flags & XDP_OPTIONS_ZEROCOPY)
-		return;
-	for (uint32_t at = *queue->tx.consumer; at != *queue->tx.producer; at++) {
-		struct xdp_desc *desc = xsk_ring_prod__tx_desc(&queue->tx, at);
-
-		if (desc->options == VOID_OPTIONS)
-			continue;
-		uncount(device, desc);
-		queue->free[queue->free_count++] = desc->addr;
-		desc->options = VOID_OPTIONS;
-	}
-}
-
 /* Let the host send what lies in the ring; it takes some frames in each call. */
 static void kick(struct plh_device *device, struct xdp_queue *queue)
 {
@@ -199,19 +194,27 @@ static void kick(struct plh_device *device, struct xdp_queue *queue)
 		uint32_t after;
 		int error;
 
-		if (before == *queue->tx.producer || !xsk_ring_prod__needs_wakeup(&queue->tx))
+		if (before + queue->unpublished == *queue->tx.producer ||
+		    !xsk_ring_prod__needs_wakeup(&queue->tx))
 			return;
 		error = sendto(queue->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
-		after = __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE);
 		if (error == ENETDOWN || error == ENXIO || error == ENODEV) {
-			drop_unsent(device, queue);
+			lose_all(device);
 			look(device);
 			return;
 		}
-		/* The interface has dropped the frame that it was given last. */
+		after = __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE);
+		if (after != before)
+			queue->unpublished = 0;
+		/*
+		 * The interface has dropped the frame that it was given last.  If that was
+		 * the first of the call, the host does not say that it has taken it.
+		 */
 		if (error == EBUSY && after != before)
-			uncount(device, xsk_ring_prod__tx_desc(&queue->tx, after - 1));
-		if (after == before && error != EINTR)
+			uncount(device, queue, after - 1);
+		else if (error == EBUSY)
+			uncount(device, queue, before + queue->unpublished++);
+		else if (after == before && error != EINTR)
 			return;
 	}
 }

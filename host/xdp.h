@@ -38,6 +38,7 @@ struct xdp_queue {
 	uint64_t *free; /* offsets of chunks to send that nobody uses */
 	uint32_t free_count;
 	uint64_t lost; /* of the host's counters, what was counted already */
+	uint32_t unpublished; /* frames that the host has taken, but not yet said so */
 	bool wants_room; /* it could take no more frames to send */
 };
 
@@ -65,8 +66,11 @@ static inline uint32_t xdp_room(const struct xdp_state *state)
 
 /* The libraries; NULL and plh_set_error() if they are not there. */
 const struct xdp_library *xdp_library(void);
-/* Open the program and all sockets: 0, or -errno and plh_set_error(). */
-int xdp_open_sockets(struct xdp_state *state);
+/*
+ * Open the program and all sockets: 0, or -errno and plh_set_error().  The host lets go of
+ * a queue a moment after its last socket was closed; wait for that if patient.
+ */
+int xdp_open_sockets(struct xdp_state *state, bool patient);
 void xdp_close_sockets(struct xdp_state *state);
 /* Tell epoll_fd whether room to send is waited for. */
 void xdp_watch(struct xdp_state *state, struct xdp_queue *queue, bool wants_room);

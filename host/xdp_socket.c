@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -18,6 +19,8 @@
 #ifndef SOL_XDP
 #define SOL_XDP 283
 #endif
+
+#define MOMENTS 100 /* of a millisecond, to wait for a queue */
 
 int xdp_fail(const struct xdp_state *state, int error, const char *what)
 {
@@ -96,7 +99,7 @@ static int set_busy_poll(const struct xdp_state *state, const struct xdp_queue *
 	return 0;
 }
 
-static int open_queue(struct xdp_state *state, uint32_t number, const struct xdp_library *library)
+static int try_queue(struct xdp_state *state, uint32_t number, const struct xdp_library *library)
 {
 	static const uint16_t copy_flags[] = {
 		[PLH_XDP_ANY_COPY] = 0,
@@ -135,7 +138,36 @@ static int open_queue(struct xdp_state *state, uint32_t number, const struct xdp
 	return 0;
 }
 
-int xdp_open_sockets(struct xdp_state *state)
+static void close_queue(const struct xdp_state *state, struct xdp_queue *queue,
+			const struct xdp_library *library)
+{
+	if (queue->socket)
+		library->socket_delete(queue->socket);
+	if (queue->umem)
+		library->umem_delete(queue->umem);
+	if (queue->memory)
+		munmap(queue->memory, memory_bytes(state));
+	free(queue->free);
+	*queue = (struct xdp_queue){ .fd = -1 };
+}
+
+static int open_queue(struct xdp_state *state, uint32_t number, const struct xdp_library *library,
+		      int moments)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	int error;
+
+	for (int left = moments;; left--) {
+		error = try_queue(state, number, library);
+		if (error)
+			close_queue(state, &state->queue[number], library);
+		if (error != -EBUSY || !left)
+			return error;
+		nanosleep(&moment, NULL);
+	}
+}
+
+int xdp_open_sockets(struct xdp_state *state, bool patient)
 {
 	const struct xdp_library *library = xdp_library();
 	int token, error;
@@ -147,7 +179,7 @@ int xdp_open_sockets(struct xdp_state *state)
 		return xdp_fail(state, -token, "go back to the network namespace of its interface");
 	error = xdp_attach(state, library);
 	for (uint32_t i = 0; i < state->queues && !error; i++)
-		error = open_queue(state, i, library);
+		error = open_queue(state, i, library, patient ? MOMENTS : 0);
 	interface_leave(token);
 	if (error)
 		xdp_close_sockets(state);
@@ -168,18 +200,8 @@ void xdp_close_sockets(struct xdp_state *state)
 	close_fd(&state->link_fd);
 	close_fd(&state->program_fd);
 	close_fd(&state->map_fd);
-	for (uint32_t i = 0; i < state->queues; i++) {
-		struct xdp_queue *queue = &state->queue[i];
-
-		if (queue->socket)
-			library->socket_delete(queue->socket);
-		if (queue->umem)
-			library->umem_delete(queue->umem);
-		if (queue->memory)
-			munmap(queue->memory, memory_bytes(state));
-		free(queue->free);
-		*queue = (struct xdp_queue){ .fd = -1 };
-	}
+	for (uint32_t i = 0; i < state->queues; i++)
+		close_queue(state, &state->queue[i], library);
 }
 
 void xdp_watch(struct xdp_state *state, struct xdp_queue *queue, bool wants_room)

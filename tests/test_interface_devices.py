@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -191,6 +192,38 @@ def test_deleted_interface_is_joined_again_when_it_is_made_again(kernel, device,
     wait_until(kernel, lambda: carrier(kernel, device) == "1")
     exchange(kernel, device, cable, 2)
     assert rx(device) == (2, 0)
+
+
+def test_frames_cross_after_many_changes_of_the_interface(kernel, device, cable):
+    def send_burst(inside):
+        for number in range(100):
+            with contextlib.suppress(OSError):  # ENETDOWN
+                inside.send(frame(1514, number, FAR_MAC, DEVICE_MAC))
+
+    near = cable.near
+    with packets(kernel, device) as inside:
+        inside.settimeout(0)
+        for change in range(8):
+            send_burst(inside)
+            near.ip("link", "set", "near0", "down")
+            send_burst(inside)
+            if change % 3 == 2:
+                near.ip("link", "del", "near0")
+                send_burst(inside)
+                cable.plug(wait=False)
+                cable.far.ip("link", "set", "far0", "address", FAR_MAC)
+            near.ip("link", "set", "near0", "name", "near1")
+            send_burst(inside)
+            near.ip("link", "set", "near1", "name", "near0")
+            near.ip("link", "set", "near0", "up")
+    wait_until(kernel, lambda: "state UP" in near.ip("link", "show", "near0"))
+    wait_until(kernel, lambda: carrier(kernel, device) == "1")
+    with cable.far.packets():  # what is on its way is not for the next one
+        kernel.world.run_for(20_000_000)
+    exchange(kernel, device, cable, 1)
+    stats = device.stats()
+    assert stats.tx_bytes == (stats.tx_frames - 1) * 1514 + 100
+    assert stats.tx_dropped > 0
 
 
 def test_renamed_interface_is_kept(kernel, device, cable):
