@@ -11,7 +11,7 @@
 
 /* --- Telling the kernel --- */
 
-static void kick_kernel(struct plh_device *device)
+void device_kick(struct plh_device *device)
 {
 	struct ll_netdev *netdev = device->netdev;
 	struct ll_machine *machine = device->kernel->machine;
@@ -27,7 +27,7 @@ static void kick_kernel(struct plh_device *device)
 void device_set_carrier(struct plh_device *device, bool up)
 {
 	__atomic_store_n(&device->netdev->carrier, up, __ATOMIC_RELEASE);
-	kick_kernel(device);
+	device_kick(device);
 }
 
 /* --- Frames that leave --- */
@@ -36,7 +36,7 @@ void device_notify_sent(struct plh_device *device)
 {
 	for (uint32_t queue = 0; queue < device->netdev->queues; queue++)
 		if (device->netdev->tx[queue]->notify) {
-			kick_kernel(device);
+			device_kick(device);
 			return;
 		}
 }
@@ -141,7 +141,7 @@ void device_commit(struct plh_device *device, const struct ring_span *room)
 		capture_span(device->points, world_now(device->kernel->world), room, true, 0);
 	ring_finish(room);
 	if (!device->netdev->rx_kicked || device->kernel->queued != QUEUED_NOW)
-		kick_kernel(device);
+		device_kick(device);
 }
 
 void devices_retry(struct plh_kernel *kernel)
@@ -217,7 +217,7 @@ void device_readable(struct plh_device *device, uint32_t events)
 		 * The kernel asks to be notified once: if there was not room enough for
 		 * it then, it waits until it looks again.
 		 */
-		kick_kernel(device);
+		device_kick(device);
 	}
 	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
 		device->backend->receive(device);

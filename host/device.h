@@ -99,6 +99,11 @@ void device_watch(struct plh_device *device);
 void device_set_carrier(struct plh_device *device, bool up) FOR_LIBRARIES(device_set_carrier);
 /* The backend's descriptor is another one now, or none (-1); before the old one is closed. */
 void device_set_fd(struct plh_device *device, int fd);
+/*
+ * Let the kernel look at its rings.  It asks to be notified once of room in a
+ * transmit ring, and needs more than that for a frame: after a stall, let it look.
+ */
+void device_kick(struct plh_device *device);
 /* Drop all frames that wait to be sent. */
 void device_flush(struct plh_device *device);
 /* Note what went wrong outside, for plh_device_problem(). */

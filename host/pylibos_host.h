@@ -442,6 +442,16 @@ struct plh_unix_parameters {
 };
 extern const struct plh_backend plh_unix;
 
+/* Memory shared with another process, which a UNIX socket finds. */
+struct plh_shm_parameters {
+	char path[108]; /* of the socket; '@' first: an abstract name */
+	int32_t fd; /* a connected socket (SEQPACKET) to use instead (dup'ed), or -1 */
+	uint32_t listen; /* make the memory, and wait for the other end to connect */
+	uint32_t offload; /* send large segments and unfinished checksums as they are */
+	uint32_t ring_bytes; /* in each direction, if this end listens; 0: 1 MiB */
+};
+extern const struct plh_backend plh_shm;
+
 /* Frames go to and come from functions of the caller (Python). */
 struct plh_callback_parameters {
 	/* A frame leaves; the bytes are valid during the call. */

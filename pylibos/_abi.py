@@ -456,6 +456,18 @@ class plh_unix_parameters(Structure):
     )
 
 
+class plh_shm_parameters(Structure):
+    """struct plh_shm_parameters."""
+
+    _fields_ = (
+        ("path", c_char * 108),
+        ("fd", c_int32),
+        ("listen", c_uint32),
+        ("offload", c_uint32),
+        ("ring_bytes", c_uint32),
+    )
+
+
 class plh_callback_parameters(Structure):
     """struct plh_callback_parameters."""
 
@@ -697,6 +709,7 @@ VARIABLES: Final[dict[str, Any]] = {
     "plh_raw": plh_backend,
     "plh_xdp": plh_backend,
     "plh_unix": plh_backend,
+    "plh_shm": plh_backend,
     "plh_callback": plh_backend,
     "plh_dpdk": plh_dpdk_library,
 }
@@ -721,6 +734,7 @@ STRUCTURES: Final[dict[str, Any]] = {
     "plh_raw_parameters": plh_raw_parameters,
     "plh_xdp_parameters": plh_xdp_parameters,
     "plh_unix_parameters": plh_unix_parameters,
+    "plh_shm_parameters": plh_shm_parameters,
     "plh_callback_parameters": plh_callback_parameters,
     "plh_dpdk_parameters": plh_dpdk_parameters,
     "plh_dpdk_stats": plh_dpdk_stats,

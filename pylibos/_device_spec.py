@@ -192,6 +192,16 @@ KINDS: dict[str, Kind] = {
         },
         required=("name",),
     ),
+    "shm": Kind(
+        "add_shm",
+        {
+            "path": text("path", "the path of the socket that finds the other end"),
+            "listen": flag("listen"),
+            "fd": number("fd", 0, 2**31 - 1),
+            "offload": flag("offload"),
+            "ring_kib": number("ring_kib", 128, 2**18),
+        },
+    ),
     "unix": Kind(
         "add_unix",
         {
