@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from pylibos import _abi
 from pylibos._errors import PylibosError
@@ -63,6 +65,16 @@ def check_cpu(cpu: int | None) -> None:
         raise ValueError(f"cpu is one of those that this process may use ({numbers}), not {cpu}.")
 
 
+_running: WeakSet[WorldThread] = WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """An interpreter that ends must not be called back any more."""
+    for thread in list(_running):
+        thread.stop()
+
+
 @contextmanager
 def pinned(cpu: int | None) -> Iterator[None]:
     """Keep this thread on a processor while the block runs; None: wherever it likes."""
@@ -93,6 +105,7 @@ class WorldThread:
         self._error: str | None = None
         self._thread = threading.Thread(target=self._serve, name="pylibos world", daemon=True)
         self._thread.start()
+        _running.add(self)
 
     @property
     def native_id(self) -> int | None:
@@ -117,6 +130,7 @@ class WorldThread:
         """
         if self in self._world.threads:
             self._world.threads.remove(self)
+            _running.discard(self)
             while self._thread.is_alive():
                 self._library.plh_world_serve_stop(self._handle)
                 self._thread.join(0.05)

@@ -7,6 +7,9 @@ import itertools
 import os
 import signal
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from ctypes import byref
@@ -302,6 +305,28 @@ def test_wake_reaches_one_that_follows(boot_one, wait):
             kernel.sleep(20)
     assert requests[1] == thread.native_id
     assert thread.alive()
+
+
+def test_process_may_end_while_a_thread_runs_a_world(one_build):
+    """Its log goes to Python, which must not be called once the interpreter is gone."""
+    script = f"""
+        import pylibos
+        kernel = pylibos.boot(
+            clock="real", wait="busy", log=lambda level, text: None, **{one_build.options!r}
+        )
+        device = kernel.add_device(lambda frame: None, name="eth0")
+        device.up()
+        kernel.world.run_thread()
+        print(kernel.syscall("getpid") > 0)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 def test_second_thread_is_refused(boot_one):
