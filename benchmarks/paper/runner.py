@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.paper.setups import CHANNELS, Cores, Setup
-from benchmarks.paper.topology import NoRootError
+from benchmarks.paper.topology import UnfitMachineError
 from benchmarks.paper.worker import WorkerError
 
 SIZES = (64, 1024, 1500)
@@ -84,7 +84,7 @@ def open_setups(plan: Plan, cores: Cores, stack: ExitStack, results: Results) ->
         try:
             image = {"kernel": plan.kernel, "profile": plan.profile}
             setup = Setup(channel, who, cores, wait=wait, **image)
-        except (NoRootError, WorkerError, OSError) as error:
+        except (UnfitMachineError, WorkerError, OSError) as error:
             results.skipped[name] = str(error)
             continue
         found.append(stack.enter_context(setup))

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks.paper import programs
-from benchmarks.paper.topology import Namespace, Topology
+from benchmarks.paper.topology import Namespace, Topology, UnfitMachineError
 from benchmarks.paper.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,11 +42,11 @@ def choose_cores() -> Cores:
     """The first for sender and receiver, the second for the box.
 
     Raises:
-        SystemExit: there is only one.
+        UnfitMachineError: there is only one.
     """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
-        raise SystemExit("This needs two cores: one for the box, one for sender and receiver.")
+        raise UnfitMachineError("it takes two cores: one for sender and receiver, one for the box")
     return Cores(cores[0], cores[1])
 
 

@@ -27,14 +27,14 @@ ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO = 0x17, 0x1F, 0x24
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class NoRootError(Exception):
-    """This user may not make network namespaces, or a device in them."""
+class UnfitMachineError(Exception):
+    """This user may not make network namespaces, or a device in them; or there is one core."""
 
 
 def _check(result: int, what: str) -> None:
     if result:
         number = ctypes.get_errno()
-        raise NoRootError(f"{what}: {os.strerror(number)}; run this as root")
+        raise UnfitMachineError(f"{what}: {os.strerror(number)}; run this as root")
 
 
 class Namespace:
@@ -49,6 +49,10 @@ class Namespace:
         own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             _check(_libc.unshare(CLONE_NEWNET), "a network namespace cannot be made")
+        except BaseException:
+            os.close(own)
+            raise
+        try:
             self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
             os.set_inheritable(self.fd, True)
             self.path = f"/proc/{os.getpid()}/fd/{self.fd}"
@@ -76,7 +80,7 @@ class Namespace:
         """Run ip(8) inside; one command, without the word ip, each.
 
         Raises:
-            NoRootError: it failed.
+            UnfitMachineError: it failed.
         """
         with self.entered():
             for command in commands:
@@ -86,7 +90,7 @@ class Namespace:
     def _ip(command: str) -> None:
         done = subprocess.run(["ip", *command.split()], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise NoRootError(f"'ip {command}' failed: {done.stderr.strip()}")
+            raise UnfitMachineError(f"'ip {command}' failed: {done.stderr.strip()}")
 
     def tap(self, name: str, *, vnet_hdr: bool = False) -> int:
         """Make a tap inside, up; return its descriptor, which keeps it."""
@@ -96,7 +100,7 @@ class Namespace:
                 flags = IFF_TAP | IFF_NO_PI | (IFF_VNET_HDR if vnet_hdr else 0)
                 fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
             except OSError as error:
-                raise NoRootError(f"a tap cannot be made: {error}") from error
+                raise UnfitMachineError(f"a tap cannot be made: {error}") from error
         os.set_inheritable(fd, True)
         self.ip(f"link set {name} address 02:00:00:00:00:ff txqueuelen 1000 up")
         return fd
@@ -127,7 +131,7 @@ class Namespace:
                 check=False,
             )
         if done.returncode:
-            raise NoRootError(f"{name} cannot be steered to a core: {done.stderr.strip()}")
+            raise UnfitMachineError(f"{name} cannot be steered to a core: {done.stderr.strip()}")
 
     def segment_in_software(self, name: str) -> None:
         """Take segmentation and checksums away from an interface: packets cross as on a wire."""
@@ -151,7 +155,7 @@ class Namespace:
                     "tx_frames": words[9],
                     "tx_dropped": words[11],
                 }
-        raise NoRootError(f"There is no interface {name}.")
+        raise UnfitMachineError(f"There is no interface {name}.")
 
     def close(self) -> None:
         """Forget it; it goes when nobody is in it."""

@@ -26,7 +26,7 @@
 #define NS_PER_MS      1000000u
 #define QUIET_NS       (20 * NS_PER_MS) /* then nothing more will come */
 #define LOST_AFTER_NS  (200 * NS_PER_MS)
-#define FIRST_AFTER_NS (500 * NS_PER_MS)
+#define FIRST_AFTER_NS (5000ull * NS_PER_MS)
 
 struct faults {
 	uint32_t lose, duplicate, truncate, corrupt; /* in frames of 1000 */
@@ -331,7 +331,7 @@ static void run_sink(uint64_t ms, int reflect)
 	printf("{\"received\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"lost_at_sink\": %" PRIu64
 	       ", \"received_pps\": %.1f}\n",
 	       received, bytes, port_lost(&near) - lost,
-	       received > 1 ? (double)received * 1e9 / (double)(last_ns - first_ns) : 0.0);
+	       last_ns > first_ns ? (double)received * 1e9 / (double)(last_ns - first_ns) : 0.0);
 }
 
 int main(int argc, char **argv)
