@@ -22,7 +22,7 @@ from benchmarks.figure import Figure, Measurement, Setting, machine
 from benchmarks.figures import FIGURES
 from pylibos import _library
 
-MORE_IS_BETTER = ("Gbit/s", "Mpps", "of relay", "of native")
+MORE_IS_BETTER = ("Gbit/s", "Mbit/s", "Mpps", "of relay", "of native")
 HISTORY = Path(__file__).resolve().parent / "history"
 
 
@@ -69,8 +69,17 @@ def add_row(table: Table, figure: Figure, item: Measurement, all_items: list[Mea
         f"{item.best:,.2f}",
         item.unit,
         f"{native.median:,.2f}" if native else f"{relay.median:,.2f} relay" if relay else "",
+        _ratio(item, native),
         reached,
     )
+
+
+def _ratio(item: Measurement, native: Measurement | None) -> str:
+    """How many times better than native it is."""
+    if native is None or not item.median or not native.median:
+        return ""
+    ratio = item.median / native.median
+    return f"{ratio if item.unit in MORE_IS_BETTER else 1 / ratio:.1f}"
 
 
 def main() -> int:
@@ -85,7 +94,7 @@ def main() -> int:
     # One core for all, so that library and native have the same.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     setting = find_images(options.kernel, options.rounds)
-    table = Table("figure", "median", "best", "unit", "native", "goal")
+    table = Table("figure", "median", "best", "unit", "native", "times", "goal")
     found: list[Measurement] = []
     for figure in choose(options.names):
         with console.status(f"{figure.name}: {figure.about}"):

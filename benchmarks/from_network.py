@@ -9,9 +9,11 @@ import math
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pylibos
+from benchmarks import namespaces
 from benchmarks.figure import Measurement, Setting, median_of
 
 SECOND = 10**9
@@ -48,18 +50,12 @@ def network_create(setting: Setting) -> list[Measurement]:
         once(image)
         times = [_timed(lambda image=image: once(image)) * 1e3 for _ in range(setting.rounds)]
         found.append(median_of(f"network_create_{name}", "library", "ms", times))
-    return found
-
-
-def _ping_pong(first: socket.socket, second: socket.socket, count: int) -> float:
-    data = bytes(64)
-    start = time.perf_counter_ns()
-    for _ in range(count):
-        first.send(data)
-        second.recv(100)
-        second.send(data)
-        first.recv(100)
-    return (time.perf_counter_ns() - start) / count / 1e3
+    names = [item.name for item in found]
+    return found + namespaces.native(
+        names,
+        "ms",
+        lambda: [_timed(namespaces.three_nodes) * 1e3 for _ in range(setting.rounds)],
+    )
 
 
 def round_trip_nodes(setting: Setting) -> list[Measurement]:
@@ -85,17 +81,10 @@ def round_trip_nodes(setting: Setting) -> list[Measurement]:
                     conn.send(data)
                     conn.recv(100)
                 rounds.append((time.perf_counter_ns() - start) / count / 1e3)
-    native = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        near = socket.create_connection(server.getsockname())
-        far, _ = server.accept()
-        with near, far:
-            for conn in (near, far):
-                conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            native = [_ping_pong(near, far, count) for _ in range(setting.rounds)]
+    name = "round_trip_nodes_python"
     return [
-        median_of("round_trip_nodes_python", "library", "us", rounds),
-        median_of("round_trip_nodes_python", "native", "us", native),
+        median_of(name, "library", "us", rounds),
+        *namespaces.native([name], "us", lambda: namespaces.round_trips(setting.rounds, count)),
     ]
 
 
@@ -136,34 +125,48 @@ def thousand_kernels(setting: Setting) -> list[Measurement]:
             used = (_anonymous_mb() - before) / 1e3
         found.append(median_of(f"thousand_kernels_{name}", "library", "s", [took]))
         found.append(median_of(f"thousand_kernels_{name}_memory", "library", "GB", [used]))
-    return found
+    names = [item.name for item in found if item.unit == "s"]
+    return found + namespaces.native(names, "s", lambda: namespaces.create(1000))
 
 
 def chains(setting: Setting) -> list[Measurement]:
     """UDP through chains of 10, 100 and 1,000 nodes: cost of a packet and hop, and its growth."""
-    found = []
+    found: list[Measurement] = []
     for count in (10, 100, 1000):
-        # Hops are limited to 255: in a longer chain several flows share the way.
-        span = min(count, 200)
-        packets = max(2000 // count, 4) * 64
         with pylibos.Network(kernel=setting.image(), memory=_MEMORY) as net:
             nodes = _chain(net, count)
-            flows = [_open(nodes, start, span) for start in range(0, count - span + 1, span)]
-            _send(net, flows, 64)  # neighbours are known now
-            hops = len(flows) * (span - 1)
-            rounds = [
-                _timed(lambda net=net, flows=flows, packets=packets: _send(net, flows, packets))
-                / (packets * hops)
-                for _ in range(3)
-            ]
-            for sock in itertools.chain.from_iterable(flows):
-                sock.close()
-        found.append(
-            median_of(f"chain_{count}_hop", "library", "ns", [item * 1e9 for item in rounds])
-        )
+            costs = _per_hop(count, partial(_open, nodes), partial(net.run_for, SECOND))
+        found.append(median_of(f"chain_{count}_hop", "library", "ns", costs))
     growth = found[-1].median / found[0].median
     found.append(median_of("chain_growth", "library", "times", [growth]))
+    # The host's neighbour table has 1,024 entries for all namespaces: too few for 1,000 routers.
+    for count in (10, 100):
+        found += namespaces.native([f"chain_{count}_hop"], "ns", partial(_native, count))
     return found
+
+
+def _native(count: int) -> list[float]:
+    with contextlib.ExitStack() as stack:
+        nodes = namespaces.chain(stack, count)
+        return _per_hop(count, partial(namespaces.flow, nodes), lambda: None)
+
+
+def _per_hop(
+    count: int,
+    open_flow: Callable[[int, int], tuple[socket.socket, socket.socket]],
+    rest: Callable[[], None],
+) -> list[float]:
+    """Cost of a packet and hop in a chain of so many nodes, in ns."""
+    # Hops are limited to 255: in a longer chain several flows share the way.
+    span = min(count, 200)
+    packets = max(2000 // count, 4) * 64
+    flows = [open_flow(start, span) for start in range(0, count - span + 1, span)]
+    _send(rest, flows, 64)  # neighbours are known now
+    hops = len(flows) * (span - 1)
+    times = [_timed(lambda: _send(rest, flows, packets)) for _ in range(3)]
+    for sock in itertools.chain.from_iterable(flows):
+        sock.close()
+    return [took * 1e9 / (packets * hops) for took in times]
 
 
 def _open(nodes: list[pylibos.Node], start: int, span: int) -> tuple[socket.socket, socket.socket]:
@@ -179,15 +182,15 @@ def _open(nodes: list[pylibos.Node], start: int, span: int) -> tuple[socket.sock
 
 
 def _send(
-    net: pylibos.Network, flows: list[tuple[socket.socket, socket.socket]], packets: int
+    rest: Callable[[], None], flows: list[tuple[socket.socket, socket.socket]], packets: int
 ) -> None:
-    """Send in bursts of 64 on all flows at once; all must arrive."""
+    """Send in bursts of 64 on all flows at once and let them arrive, all of them."""
     data = bytes(64)
     for _ in range(0, packets, 64):
         for sender, _ in flows:
             for _ in range(64):
                 sender.send(data)
-        net.run_for(SECOND)
+        rest()
         for _, receiver in flows:
             for _ in range(64):
                 receiver.recv(100)
