@@ -87,6 +87,7 @@ int interface_open(struct interface *interface, const char *name)
 	interface->netlink_fd = interface->namespace_fd = interface->timer_fd = -1;
 	memcpy(interface->name, name, sizeof(interface->name));
 	interface->name[sizeof(interface->name) - 1] = 0;
+	memcpy(interface->given_name, interface->name, sizeof(interface->name));
 	interface->namespace_fd = open(OWN_NAMESPACE, O_RDONLY | O_CLOEXEC);
 	interface->netlink_fd =
 		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
@@ -162,6 +163,18 @@ static bool has_carrier(const struct interface *interface, bool by_flags)
 	return ioctl(interface->netlink_fd, SIOCETHTOOL, &request) ? by_flags : value.data;
 }
 
+static bool find_index(struct interface *interface, const char *name)
+{
+	struct ifreq request;
+
+	set_name(&request, name);
+	if (ioctl(interface->netlink_fd, SIOCGIFINDEX, &request))
+		return false;
+	interface->index = request.ifr_ifindex;
+	memcpy(interface->name, request.ifr_name, sizeof(interface->name));
+	return true;
+}
+
 void interface_look(struct interface *interface)
 {
 	struct ifreq request = { .ifr_ifindex = interface->index };
@@ -172,9 +185,9 @@ void interface_look(struct interface *interface)
 		memcpy(interface->name, request.ifr_name, sizeof(interface->name));
 	else
 		interface->index = 0;
-	set_name(&request, interface->name);
-	if (!interface->index && !ioctl(interface->netlink_fd, SIOCGIFINDEX, &request))
-		interface->index = request.ifr_ifindex;
+	/* It was deleted, perhaps after it had been renamed unseen. */
+	if (!interface->index && !find_index(interface, interface->name))
+		find_index(interface, interface->given_name);
 	set_name(&request, interface->name);
 	if (interface->index && !ioctl(interface->netlink_fd, SIOCGIFFLAGS, &request)) {
 		interface->enabled = request.ifr_flags & IFF_UP;

@@ -12,7 +12,8 @@
 #pragma GCC visibility push(hidden)
 
 struct interface {
-	char name[16]; /* as it is called now; as it was called when it was deleted */
+	char name[16]; /* as it is called now, or was when it was last looked at */
+	char given_name[16]; /* as it was called first */
 	int index; /* 0: there is none */
 	bool enabled; /* administratively up (IFF_UP) */
 	bool up; /* and its cable is plugged in */

@@ -236,6 +236,18 @@ def test_renamed_interface_is_kept(kernel, device, cable):
     exchange(kernel, device, cable, 2)
 
 
+def test_interface_that_was_renamed_and_deleted_is_found_by_its_first_name(kernel, device, cable):
+    cable.near.ip("link", "set", "near0", "name", "other0")
+    exchange(kernel, device, cable, 1)
+    cable.near.ip("link", "set", "other0", "down")
+    wait_until(kernel, lambda: carrier(kernel, device) == "0")
+    cable.near.ip("link", "del", "other0")
+    cable.plug()
+    cable.far.ip("link", "set", "far0", "address", FAR_MAC)
+    wait_until(kernel, lambda: carrier(kernel, device) == "1")
+    exchange(kernel, device, cable, 2)
+
+
 def test_device_that_is_down_lets_frames_pass_by(kernel, device, cable):
     exchange(kernel, device, cable, 1)
     device.down()
