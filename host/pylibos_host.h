@@ -452,6 +452,15 @@ struct plh_shm_parameters {
 };
 extern const struct plh_backend plh_shm;
 
+/* Two pipes, one in each direction; frames go as in PLH_UNIX_STREAM. */
+struct plh_pipe_parameters {
+	char in_path[256],
+		out_path[256]; /* FIFOs that are read and written; made if they are not there */
+	int32_t in_fd, out_fd; /* ends of pipes to use instead (dup'ed), or -1 */
+	uint32_t vnet_hdr; /* as in struct plh_unix_parameters */
+};
+extern const struct plh_backend plh_pipe;
+
 /* Frames go to and come from functions of the caller (Python). */
 struct plh_callback_parameters {
 	/* A frame leaves; the bytes are valid during the call. */

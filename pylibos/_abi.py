@@ -468,6 +468,18 @@ class plh_shm_parameters(Structure):
     )
 
 
+class plh_pipe_parameters(Structure):
+    """struct plh_pipe_parameters."""
+
+    _fields_ = (
+        ("in_path", c_char * 256),
+        ("out_path", c_char * 256),
+        ("in_fd", c_int32),
+        ("out_fd", c_int32),
+        ("vnet_hdr", c_uint32),
+    )
+
+
 class plh_callback_parameters(Structure):
     """struct plh_callback_parameters."""
 
@@ -710,6 +722,7 @@ VARIABLES: Final[dict[str, Any]] = {
     "plh_xdp": plh_backend,
     "plh_unix": plh_backend,
     "plh_shm": plh_backend,
+    "plh_pipe": plh_backend,
     "plh_callback": plh_backend,
     "plh_dpdk": plh_dpdk_library,
 }
@@ -735,6 +748,7 @@ STRUCTURES: Final[dict[str, Any]] = {
     "plh_xdp_parameters": plh_xdp_parameters,
     "plh_unix_parameters": plh_unix_parameters,
     "plh_shm_parameters": plh_shm_parameters,
+    "plh_pipe_parameters": plh_pipe_parameters,
     "plh_callback_parameters": plh_callback_parameters,
     "plh_dpdk_parameters": plh_dpdk_parameters,
     "plh_dpdk_stats": plh_dpdk_stats,

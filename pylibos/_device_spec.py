@@ -192,6 +192,16 @@ KINDS: dict[str, Kind] = {
         },
         required=("name",),
     ),
+    "pipe": Kind(
+        "add_pipe",
+        {
+            "in": text("in_path", "the path of the FIFO to read"),
+            "out": text("out_path", "the path of the FIFO to write"),
+            "in_fd": number("in_fd", 0, 2**31 - 1),
+            "out_fd": number("out_fd", 0, 2**31 - 1),
+            "vnet_hdr": flag("vnet_hdr"),
+        },
+    ),
     "shm": Kind(
         "add_shm",
         {

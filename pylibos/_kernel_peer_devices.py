@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, cast
 
-from pylibos import _device_shm, _device_unix
+from pylibos import _device_pipe, _device_shm, _device_unix
 from pylibos._device import Device, netdev_config
 
 if TYPE_CHECKING:
@@ -93,3 +93,35 @@ class KernelPeerDevices:
         return _device_shm.add(
             self._kernel, os.fspath(path), listen, fd, offload, ring_kib * 1024, config
         )
+
+    def add_pipe(
+        self,
+        in_path: str | os.PathLike[str] = "",
+        out_path: str | os.PathLike[str] = "",
+        *,
+        in_fd: int | None = None,
+        out_fd: int | None = None,
+        vnet_hdr: bool = False,
+        name: str = "eth%d",
+        mtu: int = 1500,
+        mac: str | bytes | None = None,
+    ) -> Device:
+        """Add a network device joined to another process by two pipes; needs the real clock.
+
+        Frames go behind their length, 4 bytes in network order.  The carrier is up while the
+        other end reads.  With FIFOs either end may come first, and come back.
+
+        Args:
+            in_path, out_path: FIFOs that this end reads and writes, made if they are not
+                there; the other end names them the other way round.
+            in_fd, out_fd: ends of pipes instead; they are duplicated, and become non-blocking.
+            vnet_hdr: as in add_unix(); both ends must want it.
+            name, mtu, mac: of the kernel's device.
+
+        Raises:
+            ValueError: the arguments do not fit together, or the clock is not real.
+            PylibosError: a FIFO cannot be used; a peer that is not there yet is no error.
+        """
+        config = netdev_config(name, mtu, mac)
+        paths = (os.fspath(in_path), os.fspath(out_path))
+        return _device_pipe.add(self._kernel, paths, (in_fd, out_fd), vnet_hdr, config)
