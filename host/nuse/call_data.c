@@ -47,8 +47,7 @@ static void polled(struct plh_nuse *nuse, struct request *request, int64_t ret)
 	}
 }
 
-/* SO_RCVTIMEO or SO_SNDTIMEO in ms, for poll(2); -1: none. */
-static int timeout_ms(struct plh_nuse *nuse, const struct object *object, int option)
+int object_timeout_ms(struct plh_nuse *nuse, const struct object *object, int option)
 {
 	struct timeval timeout = { 0 };
 	uint32_t bytes = sizeof(timeout);
@@ -77,7 +76,7 @@ void wait_for_object(struct plh_nuse *nuse, struct request *request, short event
 	state->fd.events = events;
 	state->again = again;
 	request->state = state;
-	args[2] = (uint64_t)timeout_ms(nuse, request->object, option);
+	args[2] = (uint64_t)object_timeout_ms(nuse, request->object, option);
 	request_call_local(nuse, request, SYS_poll, args, polled);
 }
 
@@ -160,7 +159,8 @@ void call_receive(struct plh_nuse *nuse, struct request *request)
 		return;
 	}
 	request->args[0] = (uint64_t)request->object->stack_fd;
-	if (wants_all(request))
+	request->keeps = wants_all(request);
+	if (request->keeps)
 		request_call(nuse, request, (uint64_t)request->data.nr, request->args,
 			     request_answer);
 	else
@@ -183,7 +183,7 @@ static bool wants_signal(const struct request *request)
 	return true;
 }
 
-static void sent(struct plh_nuse *nuse, struct request *request, int64_t ret)
+void answer_sent(struct plh_nuse *nuse, struct request *request, int64_t ret)
 {
 	pid_t tgid = request->thread->program->tgid, tid = request->thread->tid;
 	bool signal = ret == -EPIPE && wants_signal(request);
@@ -201,5 +201,6 @@ void call_send(struct plh_nuse *nuse, struct request *request)
 		return;
 	}
 	request->args[0] = (uint64_t)request->object->stack_fd;
-	request_call(nuse, request, (uint64_t)request->data.nr, request->args, sent);
+	request->keeps = true;
+	request_call(nuse, request, (uint64_t)request->data.nr, request->args, answer_sent);
 }

@@ -162,7 +162,8 @@ static void take_or_wait(struct plh_nuse *nuse, struct request *request)
 	waiting->wait.fds = &waiting->fd;
 	waiting->wait.count = epoll->stack_fd >= 0;
 	link_waiting(waiting);
-	wait_begin(nuse, request, dup(epoll->host_fd));
+	request->eintr = true;
+	wait_begin(nuse, request, dup(epoll->host_fd), EPOLLIN);
 }
 
 static int take_times(struct request *request, struct waiting *wait)

@@ -39,6 +39,8 @@ const struct nuse_call nuse_calls[] = {
 #endif
 	CALL(pselect6, call_select),
 	CALL(epoll_pwait2, call_epoll_wait),
+	CALL(sendfile, call_sendfile),
+	CALL(splice, call_splice),
 	CALL(fcntl, call_fcntl),
 	CALL(ioctl, call_ioctl),
 	CALL(socket, call_socket),

@@ -93,9 +93,12 @@ struct nuse_thread {
 	struct nuse_thread *next; /* of the program */
 	struct program *program;
 	struct request *request; /* its call that has not been answered */
+	struct request *parked; /* one that keeps, while a handler may run */
+	uint32_t parked_calls; /* made since */
 	/* A result that could not be delivered, since a signal came first. */
 	struct seccomp_data unheard;
 	int64_t unheard_ret;
+	uint32_t unheard_calls; /* made since */
 	bool has_unheard;
 	pid_t tid;
 	int fd_folder; /* /proc/TID/fd */
@@ -198,6 +201,11 @@ struct request {
 	bool abandoned; /* its program is gone or does something else */
 	/* As poll(2): a signal always ends it; the same call again learns that with EINTR. */
 	bool eintr;
+	/*
+	 * As write(2): what it has begun goes on when a signal takes its program away.  The
+	 * handler may make calls before the program makes this one again.
+	 */
+	bool keeps;
 };
 
 typedef void (*handler_fn)(struct plh_nuse *nuse, struct request *request);
@@ -260,9 +268,9 @@ int wait_set_timeout(struct request *request, const struct timespec *timeout);
 bool wait_is_over(const struct request *request);
 /*
  * Wait for wait->fds, the request's deadline, and until host_fd (closed at the end; -1:
- * none) polls readable.  The request may be gone when this returns.
+ * none) has events.  The request may be gone when this returns.
  */
-void wait_begin(struct plh_nuse *nuse, struct request *request, int host_fd);
+void wait_begin(struct plh_nuse *nuse, struct request *request, int host_fd, uint32_t events);
 void wait_end(struct plh_nuse *nuse, struct request *request);
 /* End the wait and go on, for what came otherwise. */
 void wait_again(struct plh_nuse *nuse, struct request *request);
@@ -324,6 +332,12 @@ void call_on_object(struct plh_nuse *nuse, struct request *request);
 /* Like that, but waits as recv(2) does without taking anything from the stack. */
 void call_receive(struct plh_nuse *nuse, struct request *request);
 void call_send(struct plh_nuse *nuse, struct request *request);
+/* The answer of a call that sends: with -EPIPE comes SIGPIPE, unless it was not wanted. */
+void answer_sent(struct plh_nuse *nuse, struct request *request, int64_t ret);
+void call_sendfile(struct plh_nuse *nuse, struct request *request);
+void call_splice(struct plh_nuse *nuse, struct request *request);
+/* SO_RCVTIMEO or SO_SNDTIMEO of a socket; -1: for ever. */
+int object_timeout_ms(struct plh_nuse *nuse, const struct object *object, int option);
 /*
  * Wait until the request's object has events (poll(2)), at most as long as its option
  * (SO_RCVTIMEO, SO_SNDTIMEO) says, then go on if the program still waits.
@@ -376,6 +390,7 @@ struct plh_nuse {
 	struct listener *listeners;
 	struct table programs, threads, objects;
 	struct table epolls, epoll_names;
+	int scratch[2]; /* a pipe, of call_transfer.c */
 	int epolls_fd; /* an epoll of the epolls: those that programs still have open */
 	uint32_t epolls_kept; /* of them when it was last looked */
 	bool epolls_stale; /* some may have been closed */

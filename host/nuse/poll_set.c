@@ -205,10 +205,12 @@ static void ask_or_wait(struct plh_nuse *nuse, struct request *request)
 	/* An end that select(2) was not asked for would be told again and again. */
 	for (uint32_t i = 0; i < set->count; i++)
 		idle = idle && !set->fds[i].revents;
+	request->eintr = true;
 	set->wait.ticks = !idle;
 	set->wait.fds = set->stack;
 	set->wait.count = idle ? set->stack_count : 0;
-	wait_begin(nuse, request, idle && set->host_count ? gather(set, &set->wait.ticks) : -1);
+	wait_begin(nuse, request, idle && set->host_count ? gather(set, &set->wait.ticks) : -1,
+		   EPOLLIN);
 }
 
 void poll_set_wait(struct plh_nuse *nuse, struct request *request)

@@ -297,6 +297,8 @@ static void thread_free(struct plh_nuse *nuse, struct nuse_thread *thread)
 {
 	if (thread->request)
 		request_abandon(nuse, thread->request);
+	if (thread->parked)
+		request_abandon(nuse, thread->parked);
 	table_remove(&nuse->threads, &thread->node);
 	watch_remove(nuse, &thread->watch);
 	if (thread->fd_folder >= 0)

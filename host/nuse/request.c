@@ -16,6 +16,9 @@
 
 #include "nuse.h"
 
+/* As many a signal handler may make before the call that it interrupted is made again. */
+#define HANDLER_CALLS 16
+
 #ifndef SECCOMP_ADDFD_FLAG_SEND
 #define SECCOMP_ADDFD_FLAG_SEND 2
 #endif
@@ -25,12 +28,20 @@ static bool same_call(const struct seccomp_data *one, const struct seccomp_data 
 	return !memcmp(one, other, sizeof(*one));
 }
 
+static void forget(struct nuse_thread *thread, const struct request *request)
+{
+	if (thread->request == request)
+		thread->request = NULL;
+	if (thread->parked == request)
+		thread->parked = NULL;
+}
+
 static void request_free(struct plh_nuse *nuse, struct request *request)
 {
 	if (request->cleanup)
 		request->cleanup(nuse, request);
-	if (request->thread && request->thread->request == request)
-		request->thread->request = NULL;
+	if (request->thread)
+		forget(request->thread, request);
 	if (!request->abandoned)
 		nuse->stats.blocked--;
 	free(request->state);
@@ -103,8 +114,7 @@ void request_abandon(struct plh_nuse *nuse, struct request *request)
 {
 	nuse->stats.blocked--;
 	request->abandoned = true;
-	if (request->thread->request == request)
-		request->thread->request = NULL;
+	forget(request->thread, request);
 	if (request->worker)
 		request_stop(nuse, request);
 	request->thread = NULL;
@@ -147,6 +157,7 @@ void request_answer(struct plh_nuse *nuse, struct request *request, int64_t ret)
 		nuse->stats.undelivered++;
 		thread->unheard = request->data;
 		thread->unheard_ret = ret;
+		thread->unheard_calls = 0;
 		thread->has_unheard = true;
 	}
 	request_free(nuse, request);
@@ -226,6 +237,20 @@ static void answer_unknown(const struct listener *listener, const struct seccomp
 	ioctl(listener->watch.fd, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 
+/* The call in flight goes on for this notification, if it is the same. */
+static bool resume(struct nuse_thread *thread, struct request *request, struct listener *listener,
+		   const struct seccomp_notif *notif)
+{
+	if (!request || !same_call(&request->data, &notif->data))
+		return false;
+	request->listener = listener;
+	request->id = notif->id;
+	if (thread->parked == request)
+		thread->parked = NULL;
+	thread->request = request;
+	return true;
+}
+
 /* The thread makes a call while its last one is in flight: a signal came between. */
 static bool go_on_with(struct plh_nuse *nuse, struct nuse_thread *thread, struct listener *listener,
 		       const struct seccomp_notif *notif)
@@ -233,18 +258,42 @@ static bool go_on_with(struct plh_nuse *nuse, struct nuse_thread *thread, struct
 	struct request *request = thread->request;
 	bool same = request && same_call(&request->data, &notif->data);
 
-	if (!request)
+	if (request && request->eintr) {
+		request_abandon(nuse, request);
+		if (same)
+			answer_unknown(listener, notif, -EINTR);
+		return same;
+	}
+	if (resume(thread, request, listener, notif))
+		return true;
+	if (request && request->keeps && !thread->parked) {
+		thread->parked = request;
+		thread->request = NULL;
+		thread->parked_calls = 0;
 		return false;
-	if (same && !request->eintr) {
-		request->listener = listener;
-		request->id = notif->id;
+	}
+	if (request)
+		request_abandon(nuse, request);
+	if (resume(thread, thread->parked, listener, notif))
+		return true;
+	/* It has given up what it had begun. */
+	if (thread->parked && ++thread->parked_calls > HANDLER_CALLS)
+		request_abandon(nuse, thread->parked);
+	return false;
+}
+
+/* A result that the thread has not heard is that of the same call, made again. */
+static bool hears(struct plh_nuse *nuse, struct nuse_thread *thread, struct request *request)
+{
+	if (!thread->has_unheard)
+		return false;
+	if (same_call(&thread->unheard, &request->data)) {
+		thread->has_unheard = false;
+		request_answer(nuse, request, thread->unheard_ret);
 		return true;
 	}
-	same = same && request->eintr;
-	request_abandon(nuse, request);
-	if (same)
-		answer_unknown(listener, notif, -EINTR);
-	return same;
+	thread->has_unheard = ++thread->unheard_calls <= HANDLER_CALLS;
+	return false;
 }
 
 void serve_notification(struct plh_nuse *nuse, struct listener *listener,
@@ -274,13 +323,8 @@ void serve_notification(struct plh_nuse *nuse, struct listener *listener,
 	request->deadline_ns = LL_NEVER;
 	memcpy(request->args, notif->data.args, sizeof(request->args));
 	thread->request = request;
-	if (thread->has_unheard) {
-		thread->has_unheard = false;
-		if (same_call(&thread->unheard, &notif->data)) {
-			request_answer(nuse, request, thread->unheard_ret);
-			return;
-		}
-	}
+	if (hears(nuse, thread, request))
+		return;
 	call = call_of(&notif->data);
 	call->serve(nuse, request);
 }

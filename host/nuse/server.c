@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -273,7 +274,7 @@ static int open_tables(struct plh_nuse *nuse)
 	nuse->hangup_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (nuse->epoll_fd < 0 || nuse->hangup_fd < 0)
 		return -errno;
-	if (epolls_init(nuse))
+	if (epolls_init(nuse) || pipe2(nuse->scratch, O_CLOEXEC | O_NONBLOCK))
 		return -ENOMEM;
 	if (!nuse->notif || table_init(&nuse->programs) || table_init(&nuse->threads) ||
 	    table_init(&nuse->objects))
@@ -297,6 +298,7 @@ struct plh_nuse *plh_nuse_create(struct plh_kernel *kernel, const struct plh_nus
 	nuse->world = plh_kernel_world(kernel);
 	nuse->config = *config;
 	nuse->epoll_fd = nuse->hangup_fd = nuse->epolls_fd = -1;
+	nuse->scratch[0] = nuse->scratch[1] = -1;
 	nuse->hangup_watch.fd = nuse->world_watch.fd = nuse->wake_watch.fd = -1;
 	if (plh_world_device_fd(nuse->world) < 0) {
 		plh_set_error("A stack for programs needs a world with the real clock.");
@@ -336,6 +338,10 @@ void plh_nuse_destroy(struct plh_nuse *nuse)
 		close(nuse->epoll_fd);
 	if (nuse->hangup_fd >= 0)
 		close(nuse->hangup_fd);
+	if (nuse->scratch[0] >= 0) {
+		close(nuse->scratch[0]);
+		close(nuse->scratch[1]);
+	}
 	table_free(&nuse->programs);
 	table_free(&nuse->threads);
 	table_free(&nuse->objects);

@@ -29,9 +29,9 @@ struct wait_watch {
 	struct request *request;
 };
 
-static struct wait_watch *watch_for(struct plh_nuse *nuse, struct request *request, int fd,
-				    void (*ready)(struct plh_nuse *nuse, struct watch *watch,
-						  uint32_t events))
+static struct wait_watch *
+watch_for(struct plh_nuse *nuse, struct request *request, int fd, uint32_t events,
+	  void (*ready)(struct plh_nuse *nuse, struct watch *watch, uint32_t events))
 {
 	struct wait_watch *watch = calloc(1, sizeof(*watch));
 
@@ -42,7 +42,7 @@ static struct wait_watch *watch_for(struct plh_nuse *nuse, struct request *reque
 	}
 	watch->request = request;
 	watch->watch.ready = ready;
-	if (!watch_add(nuse, &watch->watch, fd, EPOLLIN))
+	if (!watch_add(nuse, &watch->watch, fd, events))
 		return watch;
 	free(watch);
 	return NULL;
@@ -72,7 +72,7 @@ void wait_again(struct plh_nuse *nuse, struct request *request)
 	struct waiting *wait = request->state;
 
 	wait_end(nuse, request);
-	if (request_valid(nuse, request))
+	if (request->keeps || request_valid(nuse, request))
 		wait->again(nuse, request);
 	else
 		request_abandon(nuse, request);
@@ -174,7 +174,7 @@ static int start_tick(struct plh_nuse *nuse, struct request *request, struct wai
 		close(fd);
 		return -EMFILE;
 	}
-	wait->tick = watch_for(nuse, request, fd, ticked);
+	wait->tick = watch_for(nuse, request, fd, EPOLLIN, ticked);
 	return wait->tick ? 0 : -ENOMEM;
 }
 
@@ -190,13 +190,12 @@ static void stack_ready(struct plh_nuse *nuse, struct request *request, int64_t 
 	request_answer_once(nuse, request, ret);
 }
 
-void wait_begin(struct plh_nuse *nuse, struct request *request, int host_fd)
+void wait_begin(struct plh_nuse *nuse, struct request *request, int host_fd, uint32_t events)
 {
 	struct waiting *wait = request->state;
 	uint64_t args[6] = { (uint64_t)wait->fds, wait->count };
 	uint64_t now_ns;
 
-	request->eintr = true;
 	if (wait->allowed && signal_waits(request, wait)) {
 		if (host_fd >= 0)
 			close(host_fd);
@@ -204,7 +203,7 @@ void wait_begin(struct plh_nuse *nuse, struct request *request, int host_fd)
 		return;
 	}
 	if (host_fd >= 0)
-		wait->host = watch_for(nuse, request, host_fd, host_ready);
+		wait->host = watch_for(nuse, request, host_fd, events, host_ready);
 	if ((host_fd >= 0 && !wait->host) ||
 	    ((wait->allowed || wait->ticks) && start_tick(nuse, request, wait))) {
 		wait_end(nuse, request);

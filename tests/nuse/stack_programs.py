@@ -94,6 +94,17 @@ class Stack:
         """Run a Python source on this stack."""
         return _outcome(self.start(_python(source)))
 
+    def await_listener(self, port: int) -> None:
+        """Wait until a program listens there, on the loopback of this stack."""
+        source = f"""
+import select, socket
+while True:
+    with socket.socket() as s:
+        if not s.connect_ex(("127.0.0.1", {port})): break
+    select.select([], [], [], 0.01)
+"""
+        assert self.python(source).code == 0
+
     def stats(self) -> dict[str, int]:
         """The server's counters (struct plh_nuse_stats)."""
         with socket.socket(socket.AF_UNIX) as connection:
@@ -121,6 +132,13 @@ class Stack:
 
 
 EMPTY = {"programs": 0, "sockets": 0, "blocked": 0, "descriptors": 0}
+
+
+def lines_of(program: subprocess.Popen[str]) -> list[str]:
+    """What a program that succeeds prints until its end."""
+    output, errors = program.communicate(timeout=LIMIT_S)
+    assert (program.returncode, errors) == (0, "")
+    return output.splitlines()
 
 
 def assert_same(stack: Stack, source: str) -> tuple[str, ...]:

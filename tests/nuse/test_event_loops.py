@@ -4,31 +4,13 @@
 from __future__ import annotations
 
 import select
-import subprocess
 from pathlib import Path
 
 import pytest
 from program_sources import PRELUDE
-from stack_programs import EMPTY, Stack, assert_same
+from stack_programs import EMPTY, Stack, assert_same, lines_of
 
 pytestmark = pytest.mark.kernel
-
-
-def lines_of(program: subprocess.Popen[str]) -> list[str]:
-    output, errors = program.communicate(timeout=30)
-    assert (program.returncode, errors) == (0, "")
-    return output.splitlines()
-
-
-def await_listener(stack: Stack, port: int) -> None:
-    """Until something listens there."""
-    source = f"""
-while True:
-    with socket.socket() as s:
-        if not s.connect_ex(("127.0.0.1", {port})): break
-    select.select([], [], [], 0.01)
-"""
-    assert stack.python(PRELUDE + source).code == 0
 
 
 ASYNCIO = """
@@ -113,7 +95,7 @@ def test_curl_fetches_from_the_http_server_of_python(stack: Stack, tmp_path: Pat
         ["python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(tmp_path), "80"]
     )
     try:
-        await_listener(stack, 80)
+        stack.await_listener(80)
         got = tmp_path / "got"
         curl = stack.start(["curl", "-sS", "-o", str(got), "http://127.0.0.1/file"])
         assert lines_of(curl) == []
