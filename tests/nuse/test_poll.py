@@ -76,7 +76,9 @@ def test_ends_of_connections_show(stack: Stack) -> None:
         """
 ALL = IN | OUT | PRI | RDHUP
 r, w = os.pipe()
-def show(s): print(polled(2000, s=(s, ALL), pipe=(r, IN)), polled(2000, s=(s, ALL & ~OUT)))
+def show(s):
+    # What has been sent may take a while.
+    print(polled(10000, s=(s, ALL & ~OUT)), polled(10000, s=(s, ALL), pipe=(r, IN)))
 print(polled(0, fresh=(socket.socket(), ALL), pipe=(r, IN)))
 client, server = connected()
 client.shutdown(socket.SHUT_WR); show(server)
