@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "benchmarks" / "c" / "paper"
 OUT = ROOT / "build" / "benchmarks" / "paper"
 _FLAGS = ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"]
+_FLAGS += [f"-I{ROOT / 'abi'}", f"-I{ROOT / 'host'}"]
 
 
 # Ports that need a library.

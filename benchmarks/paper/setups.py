@@ -174,12 +174,24 @@ def _unix(topology: Topology, _who: str) -> Ends:
     )
 
 
+def _shm(topology: Topology, _who: str) -> Ends:
+    pairs = [topology.socketpair() for _ in range(2)]
+    return Ends(
+        (f"shm:{pairs[0][0]}:open", f"shm:{pairs[1][0]}:open"),
+        (f"shm:{pairs[0][1]}:make", f"shm:{pairs[1][1]}:make"),
+        (f"shm:fd={pairs[0][1]},listen=1,offload=0", f"shm:fd={pairs[1][1]},listen=1,offload=0"),
+        (*pairs[0], *pairs[1]),
+        polled=True,
+    )
+
+
 CHANNELS: dict[str, Callable[[Topology, str], Ends]] = {
     "raw": _raw,
     "tap": _tap,
     "xdp": _xdp,
     "dpdk": _dpdk,
     "unix": _unix,
+    "shm": _shm,
 }
 # What single figures measure beside them.
 OTHERS: dict[str, Callable[[Topology, str], Ends]] = {

@@ -41,7 +41,7 @@ struct port_kind {
 	uint64_t (*lost)(struct port *port);
 };
 
-extern const struct port_kind port_packet, port_tap, port_udp, port_unix;
+extern const struct port_kind port_packet, port_tap, port_udp, port_unix, port_shm;
 /* Built only where their libraries are. */
 extern const struct port_kind port_xdp, port_dpdk;
 
