@@ -17,7 +17,7 @@
 
 #define BURST	    64
 #define BURSTS	    8 /* in a turn */
-#define TURNS	    400 /* in a round */
+#define TURNS	    100 /* in a round */
 #define MBUFS	    8191
 #define DESCRIPTORS 1024
 #define PATIENCE_NS 5000000000u
