@@ -35,13 +35,6 @@ void call_on_object(struct plh_nuse *nuse, struct request *request)
 			     request_answer);
 }
 
-void call_on_settled(struct plh_nuse *nuse, struct request *request)
-{
-	/* An address is free as soon as close(2) has returned. */
-	objects_reap(nuse);
-	call_on_object(nuse, request);
-}
-
 /* --- Made --- */
 
 static void socket_made(struct plh_nuse *nuse, struct request *request, int64_t ret)
@@ -97,7 +90,6 @@ static void listened(struct plh_nuse *nuse, struct request *request, int64_t ret
 
 void call_listen(struct plh_nuse *nuse, struct request *request)
 {
-	objects_reap(nuse);
 	if (translate(nuse, request))
 		request_call(nuse, request, SYS_listen, request->args, listened);
 }

@@ -325,8 +325,6 @@ void call_socket(struct plh_nuse *nuse, struct request *request);
 void call_socketpair(struct plh_nuse *nuse, struct request *request);
 void call_accept(struct plh_nuse *nuse, struct request *request);
 void call_listen(struct plh_nuse *nuse, struct request *request);
-/* bind, connect: after what was closed has been closed on the stack, too. */
-void call_on_settled(struct plh_nuse *nuse, struct request *request);
 /* The first argument is a descriptor: made on the stack if it is the stack's. */
 void call_on_object(struct plh_nuse *nuse, struct request *request);
 /* Like that, but waits as recv(2) does without taking anything from the stack. */

@@ -85,10 +85,14 @@ static void listener_ready(struct plh_nuse *nuse, struct watch *watch, uint32_t 
 	if (events & EPOLLIN) {
 		memset(nuse->notif, 0, nuse->notif_bytes);
 		/* ENOENT: a signal took the caller away again.  Else it is no listener. */
-		if (!ioctl(watch->fd, SECCOMP_IOCTL_NOTIF_RECV, nuse->notif))
+		if (!ioctl(watch->fd, SECCOMP_IOCTL_NOTIF_RECV, nuse->notif)) {
+			/* What was closed before this call is closed for it. */
+			if (nuse->stats.sockets)
+				objects_reap(nuse);
 			serve_notification(nuse, listener, nuse->notif);
-		else if (errno != ENOENT && errno != EINTR && errno != EAGAIN)
+		} else if (errno != ENOENT && errno != EINTR && errno != EAGAIN) {
 			listener_close(nuse, listener);
+		}
 	} else if (events & EPOLLHUP) {
 		listener_close(nuse, listener); /* the last of its programs has ended */
 	}
