@@ -124,6 +124,7 @@ static bool tell_events(struct plh_nuse *nuse, struct request *request)
 	int64_t ret;
 
 	/* What was closed before this call tells nothing any more. */
+	objects_reap(nuse);
 	/* In turn, lest the one's events leave no room for the other's. */
 	epoll->host_first = !epoll->host_first;
 	host_count = epoll->host_first ? take_host(epoll, host, waiting->room) : 0;
