@@ -461,6 +461,15 @@ struct plh_pipe_parameters {
 };
 extern const struct plh_backend plh_pipe;
 
+/* Files of packets: one that arrives, and one that takes what the kernel sends. */
+struct plh_pcap_parameters {
+	char path[256]; /* pcap or pcapng, to replay; "": none */
+	char record[256]; /* pcapng, to write; "": none */
+	uint32_t speed_permille; /* of the replay; 0: as fast as the kernel takes them */
+	uint32_t rounds; /* how often the file is replayed; 0: once */
+};
+extern const struct plh_backend plh_pcap;
+
 /* Frames go to and come from functions of the caller (Python). */
 struct plh_callback_parameters {
 	/* A frame leaves; the bytes are valid during the call. */

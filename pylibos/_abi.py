@@ -480,6 +480,17 @@ class plh_pipe_parameters(Structure):
     )
 
 
+class plh_pcap_parameters(Structure):
+    """struct plh_pcap_parameters."""
+
+    _fields_ = (
+        ("path", c_char * 256),
+        ("record", c_char * 256),
+        ("speed_permille", c_uint32),
+        ("rounds", c_uint32),
+    )
+
+
 class plh_callback_parameters(Structure):
     """struct plh_callback_parameters."""
 
@@ -723,6 +734,7 @@ VARIABLES: Final[dict[str, Any]] = {
     "plh_unix": plh_backend,
     "plh_shm": plh_backend,
     "plh_pipe": plh_backend,
+    "plh_pcap": plh_backend,
     "plh_callback": plh_backend,
     "plh_dpdk": plh_dpdk_library,
 }
@@ -749,6 +761,7 @@ STRUCTURES: Final[dict[str, Any]] = {
     "plh_unix_parameters": plh_unix_parameters,
     "plh_shm_parameters": plh_shm_parameters,
     "plh_pipe_parameters": plh_pipe_parameters,
+    "plh_pcap_parameters": plh_pcap_parameters,
     "plh_callback_parameters": plh_callback_parameters,
     "plh_dpdk_parameters": plh_dpdk_parameters,
     "plh_dpdk_stats": plh_dpdk_stats,

@@ -192,6 +192,15 @@ KINDS: dict[str, Kind] = {
         },
         required=("name",),
     ),
+    "pcap": Kind(
+        "add_pcap",
+        {
+            "path": text("path", "the path of a pcap or pcapng file to replay"),
+            "record": text("record", "the path of a pcapng file to write"),
+            "speed": real("speed", 0, 10**6),
+            "loop": number("loop", 1, 2**32 - 1),
+        },
+    ),
     "pipe": Kind(
         "add_pipe",
         {

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, cast
 
-from pylibos import _device_pipe, _device_shm, _device_unix
+from pylibos import _device_pcap, _device_pipe, _device_shm, _device_unix
 from pylibos._device import Device, netdev_config
 
 if TYPE_CHECKING:
@@ -125,3 +125,36 @@ class KernelPeerDevices:
         config = netdev_config(name, mtu, mac)
         paths = (os.fspath(in_path), os.fspath(out_path))
         return _device_pipe.add(self._kernel, paths, (in_fd, out_fd), vnet_hdr, config)
+
+    def add_pcap(
+        self,
+        path: str | os.PathLike[str] = "",
+        *,
+        record: str | os.PathLike[str] = "",
+        speed: float = 1,
+        loop: int = 1,
+        name: str = "eth%d",
+        mtu: int = 1500,
+        mac: str | bytes | None = None,
+    ) -> Device:
+        """Add a network device on which the packets of a file arrive, as they once did.
+
+        The replay begins when the interface comes up, with the first packet; the others
+        follow at their distances, exact to the ns in a virtual world.  Packets of which the
+        file does not hold all bytes, and those of no Ethernet, count in rx_dropped.
+
+        Args:
+            path: a pcap or pcapng file; "" for none.
+            record: a pcapng file for what the kernel sends; replaced.
+            speed: 2 for twice as fast; 0 for as fast as the kernel takes them.
+            loop: how often; the next round begins with the last packet of the one before.
+            name, mtu, mac: of the kernel's device.
+
+        Raises:
+            ValueError: an argument is senseless.
+            PylibosError: a file is not there, empty, damaged, of another kind, or cannot be
+                written.
+        """
+        config = netdev_config(name, mtu, mac)
+        files = (os.fspath(path), os.fspath(record))
+        return _device_pcap.add(self._kernel, files, speed, loop, config)
