@@ -42,6 +42,21 @@ static void count(struct plh_device *device)
 		device->stats.rx_dropped += raw_drops(&state->queue[i]);
 }
 
+/* The interface is gone, and what has come and was not taken goes with it. */
+static void lose_all(struct plh_device *device)
+{
+	struct raw_state *state = plh_device_state(device);
+
+	count(device);
+	for (uint32_t i = 0; i < state->queues; i++) {
+		struct raw_queue *queue = &state->queue[i];
+
+		for (; queue->fd >= 0 && raw_next(queue); raw_release(queue))
+			device->stats.rx_dropped++;
+	}
+	raw_close_sockets(state);
+}
+
 /* It went down, came up, was deleted, or made again. */
 static void look(struct plh_device *device)
 {
@@ -49,10 +64,8 @@ static void look(struct plh_device *device)
 	int index = state->host.index;
 
 	interface_look(&state->host);
-	if (state->host.index != index) {
-		count(device);
-		raw_close_sockets(state);
-	}
+	if (state->host.index != index)
+		lose_all(device);
 	if (state->host.index && state->queue[0].fd < 0 &&
 	    (state->queues == 1 || state->host.enabled) && raw_open_sockets(state))
 		interface_look_later(&state->host);

@@ -15,10 +15,6 @@
 #include "error.h"
 #include "xdp.h"
 
-#ifndef SOL_XDP
-#define SOL_XDP 283
-#endif
-
 #define DEFAULT_RING_FRAMES 2048u
 #define MAX_RING_FRAMES	    32768u
 #define SMALL_CHUNK	    2048u
@@ -26,8 +22,6 @@
 #define ETHERNET_BYTES	    18u /* header and a VLAN tag */
 /* Under full load the interface is looked at now and then, too. */
 #define TURNS_PER_LOOK 256u
-/* xdp_desc.options of a frame that must not be sent any more: the host skips it. */
-#define VOID_OPTIONS (~0u)
 
 /* --- The interface --- */
 
@@ -186,17 +180,23 @@ static void reclaim(struct xdp_queue *queue)
 		xsk_ring_cons__release(&queue->completion, frames);
 }
 
+/* Frames that the host must be called for to take them. */
+static bool has_unsent(const struct xdp_queue *queue)
+{
+	uint32_t taken = __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE);
+
+	return taken + queue->unpublished != *queue->tx.producer &&
+	       xsk_ring_prod__needs_wakeup(&queue->tx);
+}
+
 /* Let the host send what lies in the ring; it takes some frames in each call. */
 static void kick(struct plh_device *device, struct xdp_queue *queue)
 {
-	for (;;) {
+	while (has_unsent(queue)) {
 		uint32_t before = __atomic_load_n(queue->tx.consumer, __ATOMIC_ACQUIRE);
 		uint32_t after;
 		int error;
 
-		if (before + queue->unpublished == *queue->tx.producer ||
-		    !xsk_ring_prod__needs_wakeup(&queue->tx))
-			return;
 		error = sendto(queue->fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? errno : 0;
 		if (error == ENETDOWN || error == ENXIO || error == ENODEV) {
 			lose_all(device);
@@ -207,12 +207,12 @@ static void kick(struct plh_device *device, struct xdp_queue *queue)
 		if (after != before)
 			queue->unpublished = 0;
 		/*
-		 * The interface has dropped the frame that it was given last.  If that was
-		 * the first of the call, the host does not say that it has taken it.
+		 * Copied: the interface has dropped the frame that it was given last.  If that
+		 * was the first of the call, the host does not say that it has taken it.
 		 */
-		if (error == EBUSY && after != before)
+		if (error == EBUSY && !queue->zero_copy && after != before)
 			uncount(device, queue, after - 1);
-		else if (error == EBUSY)
+		else if (error == EBUSY && !queue->zero_copy)
 			uncount(device, queue, before + queue->unpublished++);
 		else if (after == before && error != EINTR)
 			return;
@@ -283,7 +283,7 @@ static void send_queue(struct plh_device *device, uint32_t number)
 			reclaim(queue);
 	} while (full && (queue->fd < 0 || queue->free_count != before));
 	if (queue->fd >= 0)
-		xdp_watch(state, queue, full || *queue->tx.consumer != *queue->tx.producer);
+		xdp_watch(state, queue, full || has_unsent(queue));
 }
 
 static void xdp_transmit(struct plh_device *device)

@@ -39,6 +39,7 @@ struct xdp_queue {
 	uint32_t free_count;
 	uint64_t lost; /* of the host's counters, what was counted already */
 	uint32_t unpublished; /* frames that the host has taken, but not yet said so */
+	bool zero_copy; /* the driver works in this memory */
 	bool wants_room; /* it could take no more frames to send */
 };
 

@@ -99,6 +99,15 @@ static int set_busy_poll(const struct xdp_state *state, const struct xdp_queue *
 	return 0;
 }
 
+static bool is_zero_copy(const struct xdp_queue *queue)
+{
+	struct xdp_options options = { 0 };
+	socklen_t bytes = sizeof(options);
+
+	return !getsockopt(queue->fd, SOL_XDP, XDP_OPTIONS, &options, &bytes) &&
+	       options.flags & XDP_OPTIONS_ZEROCOPY;
+}
+
 static int try_queue(struct xdp_state *state, uint32_t number, const struct xdp_library *library)
 {
 	static const uint16_t copy_flags[] = {
@@ -127,6 +136,7 @@ static int try_queue(struct xdp_state *state, uint32_t number, const struct xdp_
 	}
 	queue->fd = library->socket_fd(queue->socket);
 	fcntl(queue->fd, F_SETFD, FD_CLOEXEC);
+	queue->zero_copy = is_zero_copy(queue);
 	fill(state, queue);
 	error = set_busy_poll(state, queue);
 	if (error)
