@@ -124,7 +124,8 @@ class KernelDevices(KernelPeerDevices):
             fanout: which of several queues gets a frame: "hash" by its flow, "lb" in turn,
                 "cpu" by the processor it came on, "rollover" the first with room, "rnd" any,
                 "qm" by the interface's own queue.
-            ring_frames: of up to 2 KiB that can wait for the kernel, per queue.
+            ring_frames: of up to 2 KiB that can wait for the kernel, per queue; rounded up to a
+                multiple of 32.
             take_mac: take the interface's own address.
             name, mac: of the kernel's device.
             mtu: in bytes; None for the interface's.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -64,6 +65,34 @@ def test_program_goes_with_a_process_that_is_killed(build, cable):
             check=False,
         )
     assert (done.stdout, done.returncode) == ("open\n", -9), done.stderr
+    assert program_of(cable) == ""
+
+
+LOCKED = """
+import resource, sys, pylibos
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 16, 1 << 16))
+with pylibos.boot(kernel=sys.argv[1], profile=sys.argv[2], clock="real") as kernel:
+    try:
+        kernel.add_xdp("near0")
+    except pylibos.PylibosError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="The host has no setpriv.")
+def test_limit_of_locked_memory_is_named(build, cable):
+    with cable.near.entered():
+        done = subprocess.run(
+            [
+                *("setpriv", "--bounding-set", "-ipc_lock"),
+                *(sys.executable, "-c", LOCKED, *build.options.values()),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "near0 cannot share memory with the host" in done.stdout, done.stderr
+    assert "raise 'ulimit -l'" in done.stdout
     assert program_of(cable) == ""
 
 
