@@ -193,7 +193,6 @@ void link_free(struct plh_link *link)
 	}
 	for (uint32_t end = 0; end < 2; end++)
 		capture_end_points(&link->points[end]);
-	link_free_frames(link);
 	*link->link = link->next;
 	if (link->next)
 		link->next->link = link->link;

@@ -12,8 +12,6 @@
 
 #pragma GCC visibility push(hidden)
 
-#define LINK_FRAME_SIZES 3
-
 /* A frame on its way; recycled when it has arrived. */
 struct link_frame {
 	struct link_frame *next, *previous;
@@ -61,7 +59,6 @@ struct plh_link {
 	char name[2][16]; /* of the devices */
 	struct capture_point *points[2]; /* of captures, one list per end */
 	struct link_direction direction[2]; /* [0]: from end 0 to end 1 */
-	struct link_frame *free[LINK_FRAME_SIZES];
 	bool up;
 	uint32_t offload; /* enum plh_offload */
 	bool segmented; /* PLH_OFFLOAD_AUTO: the devices' features are off */
@@ -76,7 +73,6 @@ void link_enqueue(struct link_direction *direction, const struct ring_span *fram
 void link_deliver(struct link_direction *direction, uint64_t now_ns);
 /* Lose all frames that are on their way. */
 void link_drop_all(struct link_direction *direction);
-void link_free_frames(struct plh_link *link);
 /* EVENT_LINK */
 void link_due(struct event *event, uint64_t now_ns);
 

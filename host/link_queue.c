@@ -7,11 +7,16 @@
 #include "clock.h"
 #include "link.h"
 
-/* --- Memory for frames: none is returned to malloc() while the link exists --- */
+/*
+ * --- Memory for frames: none is returned to malloc() while the world exists ---
+ *
+ * All links share it: the frame that has just arrived is in the processor's cache
+ * when the receiver sends it on.
+ */
 
 static const uint32_t frame_sizes[LINK_FRAME_SIZES] = { 256, 2048, 1u << 17 };
 
-static struct link_frame *frame_get(struct plh_link *link, uint32_t bytes)
+static struct link_frame *frame_get(struct plh_world *world, uint32_t bytes)
 {
 	struct link_frame *frame;
 	uint32_t size = 0;
@@ -19,9 +24,9 @@ static struct link_frame *frame_get(struct plh_link *link, uint32_t bytes)
 	while (frame_sizes[size] < bytes)
 		if (++size == LINK_FRAME_SIZES)
 			return NULL;
-	frame = link->free[size];
+	frame = world->frames[size];
 	if (frame) {
-		link->free[size] = frame->next;
+		world->frames[size] = frame->next;
 		return frame;
 	}
 	frame = malloc(sizeof(*frame) + frame_sizes[size]);
@@ -30,19 +35,19 @@ static struct link_frame *frame_get(struct plh_link *link, uint32_t bytes)
 	return frame;
 }
 
-static void frame_put(struct plh_link *link, struct link_frame *frame)
+static void frame_put(struct plh_world *world, struct link_frame *frame)
 {
-	frame->next = link->free[frame->size];
-	link->free[frame->size] = frame;
+	frame->next = world->frames[frame->size];
+	world->frames[frame->size] = frame;
 }
 
-void link_free_frames(struct plh_link *link)
+void world_free_frames(struct plh_world *world)
 {
 	for (int size = 0; size < LINK_FRAME_SIZES; size++) {
-		while (link->free[size]) {
-			struct link_frame *frame = link->free[size];
+		while (world->frames[size]) {
+			struct link_frame *frame = world->frames[size];
 
-			link->free[size] = frame->next;
+			world->frames[size] = frame->next;
 			free(frame);
 		}
 	}
@@ -106,7 +111,7 @@ static void send_copy(struct link_direction *direction, const struct ring_span *
 		      uint64_t now_ns, uint32_t notes)
 {
 	const struct plh_link_config *config = &direction->config;
-	struct link_frame *frame = frame_get(direction->link, span->bytes);
+	struct link_frame *frame = frame_get(direction->link->world, span->bytes);
 	bool whole = link_is_whole(ring_meta(span));
 	uint64_t left_ns = now_ns;
 
@@ -124,7 +129,7 @@ static void send_copy(struct link_direction *direction, const struct ring_span *
 				   &left_ns)) {
 		direction->stats.queue_drops++;
 		note_frame(direction, frame, !direction->to, NOTE_QUEUE_FULL);
-		frame_put(direction->link, frame);
+		frame_put(direction->link->world, frame);
 		return;
 	}
 	frame->due_ns = link_arrival(direction, left_ns, whole);
@@ -190,7 +195,7 @@ void link_deliver(struct link_direction *direction, uint64_t now_ns)
 			direction->stats.rx_full++;
 			note_frame(direction, frame, direction->to, NOTE_NO_BUFFER);
 		}
-		frame_put(link, take_first(direction));
+		frame_put(link->world, take_first(direction));
 	}
 	heap_set(&link->world->heap, &direction->event,
 		 direction->first && !direction->blocked ? direction->first->due_ns : LL_NEVER);
@@ -208,7 +213,7 @@ void link_drop_all(struct link_direction *direction)
 	while (direction->first) {
 		direction->stats.down_drops++;
 		note_frame(direction, direction->first, direction->to, NOTE_LINK_DOWN);
-		frame_put(direction->link, take_first(direction));
+		frame_put(direction->link->world, take_first(direction));
 	}
 	direction->blocked = false;
 	link_rate_reset(&direction->backlog);

@@ -15,6 +15,10 @@
 #pragma GCC visibility push(hidden)
 
 struct call;
+struct link_frame;
+
+/* Lists of frames that links do not need now, by size. */
+#define LINK_FRAME_SIZES 3
 struct clock_kind;
 
 /* Calls in a row that may take the fast path before the rest of the world runs. */
@@ -58,6 +62,7 @@ struct plh_world {
 	uint32_t turns; /* entries by the run loop, counts freely */
 	struct plh_kernel *kernels, **kernels_end; /* in the order of their boot */
 	struct plh_link *links;
+	struct link_frame *frames[LINK_FRAME_SIZES];
 	struct plh_capture *captures;
 	uint64_t kernel_number, link_number, call_number, timer_number; /* the next one's */
 	uint64_t progress_ns; /* when a call ended or a frame moved */
@@ -133,6 +138,9 @@ void world_forget_runnable(struct plh_world *world, struct plh_kernel *kernel);
 /* Something happened that shows that the world is not deadlocked. */
 void world_progress(struct plh_world *world);
 uint64_t world_now(struct plh_world *world);
+
+/* --- link_queue.c --- */
+void world_free_frames(struct plh_world *world);
 
 /* --- wait.c: threads that wait for the one that leads --- */
 int wait_follow(struct plh_world *world, struct wait *wait);

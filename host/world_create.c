@@ -86,6 +86,7 @@ void plh_world_destroy(struct plh_world *world)
 		kernel_free(world->kernels);
 	while (world->links)
 		link_free(world->links);
+	world_free_frames(world);
 	captures_close(world);
 	if (!forked)
 		world_unlock(world);
