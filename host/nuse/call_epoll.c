@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "epoll.h"
+#include "waiting.h"
 
 #define MAX_EVENTS 512 /* at once; there may be more the next time */
 
@@ -150,6 +151,7 @@ static void take_or_wait(struct plh_nuse *nuse, struct request *request)
 {
 	struct epoll_waiting *waiting = request->state;
 	struct epoll *epoll = waiting->epoll;
+	int host_fd;
 
 	if (tell_events(nuse, request))
 		return;
@@ -163,7 +165,11 @@ static void take_or_wait(struct plh_nuse *nuse, struct request *request)
 	waiting->wait.count = epoll->stack_fd >= 0;
 	link_waiting(waiting);
 	request->eintr = true;
-	wait_begin(nuse, request, dup(epoll->host_fd), EPOLLIN);
+	host_fd = dup(epoll->host_fd);
+	if (host_fd < 0)
+		request_answer_once(nuse, request, -ENOMEM);
+	else
+		wait_begin(nuse, request, host_fd, EPOLLIN);
 }
 
 static int take_times(struct request *request, struct waiting *wait)

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "../clock.h"
-#include "nuse.h"
+#include "waiting.h"
 
 #define CHUNK	  131072u
 #define MAX_BYTES 0x7ffff000ull /* of one call, as Linux has it */
@@ -68,6 +68,7 @@ static void transfer_wait(struct plh_nuse *nuse, struct request *request, short 
 			  uint32_t host_events)
 {
 	struct transfer *transfer = request->state;
+	int host_fd = -1;
 	int timeout_ms = socket_events ? object_timeout_ms(nuse, request->object,
 							   socket_events == POLLIN ? SO_RCVTIMEO :
 										     SO_SNDTIMEO) :
@@ -79,7 +80,10 @@ static void transfer_wait(struct plh_nuse *nuse, struct request *request, short 
 	transfer->fd.events = socket_events;
 	transfer->wait.fds = &transfer->fd;
 	transfer->wait.count = socket_events != 0;
-	wait_begin(nuse, request, host_events ? dup(transfer->host_fd) : -1, host_events);
+	if (host_events && (host_fd = dup(transfer->host_fd)) < 0)
+		request_answer(nuse, request, -ENOMEM);
+	else
+		wait_begin(nuse, request, host_fd, host_events);
 }
 
 static int64_t send_some(struct plh_nuse *nuse, const struct request *request, const char *data,

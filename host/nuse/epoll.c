@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "epoll.h"
+#include "waiting.h"
 
 /* A descriptor of a program that stood for an epoll when it was last looked at. */
 struct epoll_name {
@@ -195,12 +196,6 @@ int epolls_init(struct plh_nuse *nuse)
 
 /* --- Which is which --- */
 
-static bool still_names(const struct request *request, int fd, const struct epoll *epoll)
-{
-	return epoll->host_fd >= 0 &&
-	       !syscall(SYS_kcmp, request->thread->tid, getpid(), KCMP_FILE, fd, epoll->host_fd);
-}
-
 struct marker_search {
 	struct plh_nuse *nuse;
 	struct epoll *found;
@@ -226,6 +221,20 @@ static struct epoll *find_marker(struct plh_nuse *nuse, const struct request *re
 	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", request->thread->tid, fd);
 	each_registered(path, look_at_marker, &search);
 	return search.found;
+}
+
+static bool still_names(struct plh_nuse *nuse, const struct request *request, int fd,
+			const struct epoll *epoll)
+{
+	long order;
+
+	if (epoll->host_fd < 0)
+		return false;
+	order = syscall(SYS_kcmp, request->thread->tid, getpid(), KCMP_FILE, fd, epoll->host_fd);
+	/* Not every kernel has it; an empty number is EBADF. */
+	if (order < 0 && errno != EBADF)
+		return find_marker(nuse, request, fd) == epoll;
+	return !order;
 }
 
 static int place_marker(struct plh_nuse *nuse, struct epoll *epoll)
@@ -287,7 +296,7 @@ struct epoll *epoll_of(struct plh_nuse *nuse, const struct request *request, int
 
 	if (node) {
 		epoll = name_of_node(node)->epoll;
-		if (still_names(request, fd, epoll))
+		if (still_names(nuse, request, fd, epoll))
 			return epoll;
 		forget_name(nuse, name_of_node(node));
 	}

@@ -51,12 +51,20 @@ struct epoll *epoll_of(struct plh_nuse *nuse, const struct request *request, int
 /* Its part on the stack, made if there is none: 0 or -errno; *made: it was. */
 int epoll_need_stack(struct plh_nuse *nuse, struct epoll *epoll, bool *made);
 
+/* The server's beginning and end. */
+int epolls_init(struct plh_nuse *nuse);
+void epolls_free(struct plh_nuse *nuse);
+/* Forget those that were this process's alone. */
+void epolls_program_ended(struct plh_nuse *nuse, pid_t tgid);
+
 struct epoll_entry *epoll_find(const struct epoll *epoll, uint64_t what, int number);
 /* 0 or -errno of epoll_ctl(2) on the stack; list: of what is registered. */
 int epoll_add(struct plh_nuse *nuse, struct epoll *epoll, uint64_t what, int number, int stack_fd,
 	      struct epoll_entry **list, const struct epoll_event *event);
 int epoll_modify(struct plh_nuse *nuse, struct epoll_entry *entry, const struct epoll_event *event);
 int epoll_delete(struct plh_nuse *nuse, struct epoll_entry *entry);
+/* What was registered is closed. */
+void epoll_entry_gone(struct plh_nuse *nuse, struct epoll_entry *entry);
 /* Let the stack tell these events again, which nobody has heard. */
 void epoll_rearm(struct plh_nuse *nuse, struct epoll *epoll, const struct epoll_event *events,
 		 uint32_t count);

@@ -12,7 +12,7 @@
  *   path.c        which paths lead into the stack;  tree.c  its folders
  *   filter.c      the seccomp filter;  gate.c  how to go round it;  exec.c  both at work
  *   epoll*.c      epolls of programs and their part on the stack
- *   wait.c        waiting for descriptors of host and stack, time and signals
+ *   waiting.c     waiting for descriptors of host and stack, time and signals
  *   call_*.c      what is special about groups of system calls
  */
 #ifndef NUSE_H
@@ -172,16 +172,6 @@ void object_free(struct plh_nuse *nuse, struct object *object);
 void objects_reap(struct plh_nuse *nuse);
 void objects_free(struct plh_nuse *nuse);
 
-/* --- Epolls of programs (epoll.h) --- */
-
-struct epoll_entry;
-int epolls_init(struct plh_nuse *nuse);
-void epolls_free(struct plh_nuse *nuse);
-/* Forget those that were its alone. */
-void epolls_program_ended(struct plh_nuse *nuse, pid_t tgid);
-/* What was registered is closed. */
-void epoll_entry_gone(struct plh_nuse *nuse, struct epoll_entry *entry);
-
 /* --- Requests --- */
 
 struct request {
@@ -244,42 +234,6 @@ void serve_notification(struct plh_nuse *nuse, struct listener *listener,
 			const struct seccomp_notif *notif);
 /* The worker's call has ended. */
 void request_ended(struct plh_nuse *nuse, struct worker *worker, int64_t ret);
-
-/* --- Waiting for several descriptors --- */
-
-/* The first member of the state of a request that waits; zeroed, and wait_end() at its end. */
-struct waiting {
-	struct pollfd *fds; /* of the stack */
-	uint32_t count;
-	/* Goes on when something may be ready, or wait_is_over(). */
-	void (*again)(struct plh_nuse *nuse, struct request *request);
-	/* A signal that only the call's own mask lets through: the host's kernel must see it. */
-	void (*interrupted)(struct plh_nuse *nuse, struct request *request);
-	uint64_t allowed; /* such signals */
-	bool ticks; /* again() also every 20 ms, for what cannot be watched */
-	struct wait_watch *host, *tick;
-	struct timespec left;
-};
-/* The mask that is in force while the call waits; address 0: none.  0 or -errno */
-int wait_set_mask(const struct request *request, struct waiting *wait, uint64_t address,
-		  uint64_t bytes);
-/* From now on; 0 or -EINVAL. */
-int wait_set_timeout(struct request *request, const struct timespec *timeout);
-bool wait_is_over(const struct request *request);
-/*
- * Wait for wait->fds, the request's deadline, and until host_fd (closed at the end; -1:
- * none) has events.  The request may be gone when this returns.
- */
-void wait_begin(struct plh_nuse *nuse, struct request *request, int host_fd, uint32_t events);
-void wait_end(struct plh_nuse *nuse, struct request *request);
-/* End the wait and go on, for what came otherwise. */
-void wait_again(struct plh_nuse *nuse, struct request *request);
-/* A program's descriptor as one of ours, or -errno; a kept one hides its close. */
-int wait_duplicate(const struct request *request, int fd);
-/* Let the placeholder poll neither readable nor writable, for a call left to the host. */
-void wait_silence(const struct request *request, int fd, struct object *object);
-/* How many descriptors its table has room for; 0 if it is gone. */
-uint32_t wait_table_size(const struct request *request);
 
 /* --- The memory of programs --- */
 

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "epoll.h"
 #include "nuse.h"
 
 #define MAX_HANGUPS 64

@@ -3,9 +3,7 @@
 #ifndef NUSE_POLL_SET_H
 #define NUSE_POLL_SET_H
 
-#include <poll.h>
-
-#include "nuse.h"
+#include "waiting.h"
 
 #pragma GCC visibility push(hidden)
 

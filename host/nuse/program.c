@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "epoll.h"
 #include "nuse.h"
 
 #ifndef PIDFD_THREAD

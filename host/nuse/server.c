@@ -21,6 +21,7 @@
 
 #include "../clock.h"
 #include "../error.h"
+#include "epoll.h"
 #include "nuse.h"
 
 #define MAX_EVENTS 64

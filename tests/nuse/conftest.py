@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from kernel_builds import Build, main_builds
-from stack_programs import Stack
+
+pytest.register_assert_rewrite("stack_programs")
+
+from stack_programs import Stack  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "../clock.h"
-#include "nuse.h"
+#include "waiting.h"
 
 /* How often signals are looked for, which nothing tells us of. */
 #define TICK_NS	    20000000l
