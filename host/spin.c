@@ -4,6 +4,8 @@
  * backend has one; the descriptors of the others cost a system call for all.  The
  * lock is held meanwhile, but handed over as soon as another thread wants it.
  */
+#include <sched.h>
+
 #include "spin.h"
 
 #include "clock.h"
@@ -52,7 +54,11 @@ static bool spin(struct plh_world *world, uint64_t next_ns, uint64_t until_ns)
 			return true;
 		if (now_ns >= until_ns)
 			return false;
-		isa_relax();
+		/* Where threads are more than processors, whoever we wait for may need ours. */
+		if (round % ROUNDS_PER_EPOLL == ROUNDS_PER_EPOLL - 1)
+			sched_yield();
+		else
+			isa_relax();
 	}
 }
 

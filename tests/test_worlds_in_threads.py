@@ -18,27 +18,34 @@ from pylibos import _abi, _netlink
 CPUS = sorted(os.sched_getaffinity(0))
 
 
-def join(one, other, subnet, **options):
-    """A cable between kernels of two worlds: a pair of sockets of the host."""
-    for kernel, end, address in zip(
-        (one, other), socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET), subnet, strict=True
-    ):
+def join(channel, one, other, subnet):
+    """A cable between kernels of two worlds: a pair of sockets of the host, or rings in memory."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for kernel, end, address in zip((one, other), ends, subnet, strict=True):
         with end:
-            device = kernel.add_unix(fd=end.fileno(), **options)
+            if channel == "unix":
+                device = kernel.add_unix(fd=end.fileno(), vnet_hdr=True)
+            else:
+                device = kernel.add_shm(fd=end.fileno(), listen=kernel is one)
         device.up()
         _netlink.add_address(kernel, device.index, ipaddress.ip_interface(address))
 
 
+@pytest.fixture(params=["unix", "shm"])
+def channel(request):
+    return request.param
+
+
 @pytest.fixture(params=["epoll", "busy", "adaptive"])
-def chain(request, boot):
+def chain(request, boot, channel):
     """Three kernels in a row, each in a world that a thread of its own runs, on two processors."""
     kernels = []
     for number, name in enumerate(("client", "router", "server")):
         cpu = CPUS[number % len(CPUS)]
         kernels.append(boot(clock="real", wait=request.param, cpu=cpu, name=name))
     client, router, server = kernels
-    join(client, router, ("10.0.1.1/24", "10.0.1.2/24"), vnet_hdr=True)
-    join(router, server, ("10.0.2.2/24", "10.0.2.1/24"), vnet_hdr=True)
+    join(channel, client, router, ("10.0.1.1/24", "10.0.1.2/24"))
+    join(channel, router, server, ("10.0.2.2/24", "10.0.2.1/24"))
     router.sysctl["net.ipv4.ip_forward"] = 1
     everywhere = ipaddress.ip_network("0.0.0.0/0")
     _netlink.add_route(client, everywhere, gateway=ipaddress.ip_address("10.0.1.2"))
@@ -50,7 +57,7 @@ def chain(request, boot):
 
 def test_kernels_on_several_processors_carry_a_connection(chain):
     client, router, server = chain
-    data = os.urandom(3_000_000)
+    data = os.urandom(1_000_000)
 
     def serve(listener):
         peer, _ = listener.accept()
