@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * AF_XDP sockets on an interface of the host.  Frames are copied once between the
- * kernel's memory and the memory that is shared with the host's driver.  Chunks of the
- * kernel's own could be shared instead, but then a frame in flight would keep its place in
- * the kernel's ring for as long as the host likes.
+ * kernel's memory and the memory that is shared with the host's driver; why, stands in
+ * docs/adr/0012-how-frames-reach-an-interface.md.
  */
 #include <errno.h>
 #include <poll.h>
