@@ -33,6 +33,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--channels", default=",".join(CHANNELS), metavar="A,B", help="of %(default)s"
     )
+    parser.add_argument("--rounds", type=int, metavar="N", help="instead of 5, or 2 if quick")
     parser.add_argument("--kernel", default="6.12", help="series of the image of our stack")
     parser.add_argument("--profile", default="lean", help="of the image of our stack")
     parser.add_argument(
@@ -56,6 +57,8 @@ def make_plan(options: argparse.Namespace) -> Plan:
         if name not in CHANNELS:
             raise SystemExit(f"There is no channel {name!r}; there are {', '.join(CHANNELS)}.")
     plan = QUICK if options.quick else Plan()
+    if options.rounds:
+        plan = dataclasses.replace(plan, rounds=options.rounds)
     image = {"kernel": options.kernel, "profile": options.profile}
     return dataclasses.replace(plan, channels=channels, **image)
 

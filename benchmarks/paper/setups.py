@@ -185,11 +185,22 @@ def _shm(topology: Topology, _who: str) -> Ends:
     )
 
 
+def _pipe(topology: Topology, _who: str) -> Ends:
+    # Of each side: to the box, and back.
+    sides = [(topology.pipe(), topology.pipe()) for _ in range(2)]
+    outer = [f"pipe:{back[0]}:{there[1]}" for there, back in sides]
+    inner = [f"pipe:{there[0]}:{back[1]}" for there, back in sides]
+    devices = [f"pipe:in_fd={there[0]},out_fd={back[1]}" for there, back in sides]
+    fds = tuple(fd for there, back in sides for fd in (*there, *back))
+    return Ends((outer[0], outer[1]), (inner[0], inner[1]), (devices[0], devices[1]), fds)
+
+
 CHANNELS: dict[str, Callable[[Topology, str], Ends]] = {
     "raw": _raw,
     "tap": _tap,
     "xdp": _xdp,
     "dpdk": _dpdk,
+    "pipe": _pipe,
     "unix": _unix,
     "shm": _shm,
 }

@@ -21,6 +21,7 @@ from types import TracebackType
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
 SO_SNDBUFFORCE, SOCKET_BYTES = 32, 1 << 20
+PIPE_BYTES = 1 << 20
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 SIOCETHTOOL = 0x8946
 ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO = 0x17, 0x1F, 0x24
@@ -197,6 +198,15 @@ class Topology:
             end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BYTES)
             self.fds.append(end.detach())
             os.set_inheritable(self.fds[-1], True)
+        return self.fds[-2], self.fds[-1]
+
+    def pipe(self) -> tuple[int, int]:
+        """A pipe; the descriptors to read and to write."""
+        self.fds += os.pipe()
+        for fd in self.fds[-2:]:
+            os.set_inheritable(fd, True)
+            os.set_blocking(fd, False)
+        fcntl.fcntl(self.fds[-1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         return self.fds[-2], self.fds[-1]
 
     def cables(self) -> None:

@@ -10,7 +10,7 @@
 #include "port.h"
 
 static const struct port_kind *const kinds[] = {
-	&port_packet, &port_tap, &port_udp, &port_unix, &port_shm,
+	&port_packet, &port_tap, &port_udp, &port_unix, &port_shm, &port_pipe,
 #ifdef HAVE_LIBXDP
 	&port_xdp,
 #endif

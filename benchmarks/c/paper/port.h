@@ -41,7 +41,7 @@ struct port_kind {
 	uint64_t (*lost)(struct port *port);
 };
 
-extern const struct port_kind port_packet, port_tap, port_udp, port_unix, port_shm;
+extern const struct port_kind port_packet, port_tap, port_udp, port_unix, port_shm, port_pipe;
 /* Built only where their libraries are. */
 extern const struct port_kind port_xdp, port_dpdk;
 

@@ -23,6 +23,7 @@
 
 #include "traffic.h"
 
+#define TRIAL_SHIFT    40
 #define NS_PER_MS      1000000u
 #define QUIET_NS       (20 * NS_PER_MS) /* then nothing more will come */
 #define LOST_AFTER_NS  (200 * NS_PER_MS)
@@ -34,7 +35,8 @@ struct faults {
 
 static struct port near, far;
 static struct arrivals arrivals;
-static uint64_t foreign; /* frames that are none of ours, or no longer */
+static uint64_t foreign; /* frames that are none of ours, or of a trial before */
+static uint64_t trial; /* the upper bits of numbers */
 
 static uint64_t random_bits(void)
 {
@@ -55,7 +57,7 @@ static int take_arrivals(void)
 	for (int i = 0; i < count; i++) {
 		const struct traffic_frame *traffic = traffic_of(&frames[i]);
 
-		if (traffic)
+		if (traffic && traffic->number >> TRIAL_SHIFT == trial)
 			arrivals_add(&arrivals, traffic, now_ns);
 		else
 			foreign++;
@@ -177,6 +179,7 @@ static void run_load(uint64_t rate, uint32_t size, uint64_t ms, const struct fau
 
 	begin();
 	memset(&load, 0, sizeof(load));
+	load.number = ++trial << TRIAL_SHIFT;
 	for (int i = 0; i < PORT_BATCH; i++)
 		traffic_fill(&load.frames[i], FORTH, size);
 	lost = port_lost(&far);
@@ -253,8 +256,9 @@ static void run_ping(uint64_t count, uint64_t gap_us, uint32_t size)
 	begin();
 	traffic_fill(&forth, FORTH, size);
 	traffic_fill(&back, BACK, size);
-	for (uint64_t i = 0; i < count; i++) {
-		uint64_t start_ns = monotonic_ns(), end_ns;
+	trial++;
+	for (uint64_t n = 0; n < count; n++) {
+		uint64_t start_ns = monotonic_ns(), end_ns, i = trial << TRIAL_SHIFT | n;
 
 		forth.number = back.number = i;
 		near.kind->send(&near, &there, 1);
