@@ -11,7 +11,6 @@ import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pylibos import _device_spec
 from pylibos._stack_config import DeviceConfig, RouteConfig, StackConfig
 from pylibos._stack_config_table import Place, interface_name, mac, nearest
 from pylibos._stack_config_toml import check_backend
@@ -19,6 +18,14 @@ from pylibos._stack_config_toml import check_backend
 _KEYS = {
     "interface": ("address", "netmask", "macaddr", "viftype"),
     "route": ("network", "netmask", "gateway"),
+}
+# Kinds of device that join an interface of the host by its name alone.
+_TYPES = ("RAW", "TAP", "DPDK", "XDP")
+_REFUSED = {
+    "NETMAP": "which needs a host kernel with netmap and is not offered; expected RAW, or XDP "
+    "where speed counts",
+    "PIPE": "of which one FIFO would carry both directions; expected a TOML file with "
+    'backend = "pipe:in=...,out=..."',
 }
 _RANDOM_MAC = "00:00:00:00:00:00"
 # What NUSE named its tap on the host.
@@ -176,15 +183,11 @@ def _mac(stanza: _Stanza) -> str | None:
 
 
 def _backend(stanza: _Stanza, word: str, place: Place) -> str:
-    known = [kind.upper() for kind in _device_spec.KINDS]
-    if word == "NETMAP":
+    if word in _REFUSED:
+        raise place.error(f"viftype is {word!r}, {_REFUSED[word]}.")
+    if word not in _TYPES:
         raise place.error(
-            "viftype is 'NETMAP', which needs a host kernel with netmap and is not offered; "
-            "expected RAW, or XDP where speed counts."
-        )
-    if word not in known:
-        raise place.error(
-            f"viftype is {word!r}; expected one of {', '.join(known)}: {nearest(word, known)}"
+            f"viftype is {word!r}; expected one of {', '.join(_TYPES)}: {nearest(word, _TYPES)}"
         )
     name = f"{_TAP_PREFIX}{stanza.name}"[:15] if word == "TAP" else stanza.name
     backend = f'{word.lower()}:"{name}"' if set(name) & set(',="') else f"{word.lower()}:{name}"

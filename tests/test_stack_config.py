@@ -270,7 +270,12 @@ def test_toml_is_refused_with_line_and_what_was_expected(load, text, line, probl
             3,
             "netmask is '255.0.255.0'; expected a mask such as 255.255.255.0.",
         ),
-        ("interface e0\n viftype TAB", 2, "viftype is 'TAB'; expected one of TAP"),
+        (
+            "interface e0\n viftype TAB",
+            2,
+            "viftype is 'TAB'; expected one of RAW, TAP, DPDK, XDP: did you",
+        ),
+        ("interface e0\n viftype PIPE", 2, "one FIFO would carry both directions; expected a TOML"),
         ("interface e0\n viftype NETMAP", 2, "needs a host kernel with netmap and is not offered"),
         ("interface e0\n viftype TAP\n viftype TAP", 3, "viftype stands in line 2 already"),
         ("interface e0\n viftype TAP\n macaddr 1:2", 3, "macaddr is '1:2'; expected a unicast"),
