@@ -47,6 +47,8 @@ install_packages() {
 	say "Installing packages: $missing"
 	log=$(mktemp)
 	export DEBIAN_FRONTEND=noninteractive
+	# Servers are for tests to start: where no init runs, as in a container, this keeps them down.
+	export RUNLEVEL=1
 	if ! { apt-get update && apt-get install --yes --no-install-recommends $missing; } \
 		>"$log" 2>&1 </dev/null; then
 		grep -E '^(E|W|Err)' "$log" | head -n 5 >&2 || true
