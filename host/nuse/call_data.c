@@ -153,7 +153,7 @@ static bool wants_all(const struct request *request)
 
 void call_receive(struct plh_nuse *nuse, struct request *request)
 {
-	request->object = object_of(nuse, request->thread, (int)request->args[0]);
+	request_hold(request, object_of(nuse, request->thread, (int)request->args[0]));
 	if (!request->object) {
 		request_pass(nuse, request);
 		return;
@@ -195,7 +195,7 @@ void answer_sent(struct plh_nuse *nuse, struct request *request, int64_t ret)
 
 void call_send(struct plh_nuse *nuse, struct request *request)
 {
-	request->object = object_of(nuse, request->thread, (int)request->args[0]);
+	request_hold(request, object_of(nuse, request->thread, (int)request->args[0]));
 	if (!request->object) {
 		request_pass(nuse, request);
 		return;

@@ -101,7 +101,7 @@ void call_setns(struct plh_nuse *nuse, struct request *request)
 	int fd = (int)request->data.args[0];
 	uint64_t type = request->data.args[1];
 
-	request->object = object_of(nuse, request->thread, fd);
+	request_hold(request, object_of(nuse, request->thread, fd));
 	if (request->object)
 		request_answer(nuse, request,
 			       program_change_network(nuse, request->thread->program, SYS_setns,

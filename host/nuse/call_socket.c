@@ -19,7 +19,7 @@
 /* The program's descriptor as its first argument: false if it was left to the host. */
 static bool translate(struct plh_nuse *nuse, struct request *request)
 {
-	request->object = object_of(nuse, request->thread, (int)request->args[0]);
+	request_hold(request, object_of(nuse, request->thread, (int)request->args[0]));
 	if (!request->object) {
 		request_pass(nuse, request);
 		return false;
@@ -201,7 +201,7 @@ void call_fcntl(struct plh_nuse *nuse, struct request *request)
 	case F_SETOWN:
 	case F_SETSIG:
 	case F_SETOWN_EX:
-		request->object = object_of(nuse, request->thread, (int)request->args[0]);
+		request_hold(request, object_of(nuse, request->thread, (int)request->args[0]));
 		if (request->object)
 			request_refuse(nuse, request, -EINVAL,
 				       "signals of sockets (SIGIO, SIGURG)");

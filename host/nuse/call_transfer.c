@@ -150,7 +150,7 @@ void call_sendfile(struct plh_nuse *nuse, struct request *request)
 	struct stat status;
 	int error = 0;
 
-	request->object = object_of(nuse, request->thread, (int)args[0]);
+	request_hold(request, object_of(nuse, request->thread, (int)args[0]));
 	/* From a socket, Linux says EINVAL, and so it says of placeholders. */
 	if (!request->object || in) {
 		request_pass(nuse, request);
@@ -322,7 +322,7 @@ void call_splice(struct plh_nuse *nuse, struct request *request)
 		request_pass(nuse, request);
 		return;
 	}
-	request->object = in ? in : out;
+	request_hold(request, in ? in : out);
 	transfer = transfer_create(nuse, request, (int)args[in ? 2 : 0], args[4],
 				   in ? socket_to_pipe : pipe_to_socket);
 	if (!transfer)

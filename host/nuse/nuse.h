@@ -149,6 +149,8 @@ struct object {
 	struct object *accepted; /* connections whose program was interrupted */
 	struct object *next_accepted;
 	int spare; /* program's end, while no program has it; else -1 */
+	uint32_t holders; /* requests in flight */
+	bool closed; /* by all programs; it lasts as long as it is held */
 	struct epoll_entry *registered; /* in epolls */
 };
 
@@ -168,6 +170,8 @@ enum fd_kind fd_kind(struct plh_nuse *nuse, struct nuse_thread *thread, int fd,
 struct object *object_create(struct plh_nuse *nuse, enum object_kind kind, int stack_fd,
 			     bool nonblock);
 void object_free(struct plh_nuse *nuse, struct object *object);
+/* A request that held it goes. */
+void object_release(struct plh_nuse *nuse, struct object *object);
 /* Notice placeholders whose last copy was closed before now. */
 void objects_reap(struct plh_nuse *nuse);
 void objects_free(struct plh_nuse *nuse);
@@ -185,7 +189,7 @@ struct request {
 	/* Called once when the request goes, answered or not; may be NULL. */
 	void (*cleanup)(struct plh_nuse *nuse, struct request *request);
 	void *state; /* of the handler; freed with the request */
-	struct object *object; /* of its first argument; may be NULL */
+	struct object *object; /* of its first argument, see request_hold(); may be NULL */
 	uint64_t args[6]; /* for the stack, as far as they were translated */
 	uint64_t deadline_ns; /* on CLOCK_MONOTONIC; LL_NEVER */
 	bool abandoned; /* its program is gone or does something else */
@@ -208,6 +212,8 @@ void request_call(struct plh_nuse *nuse, struct request *request, uint64_t nr,
 void request_call_local(struct plh_nuse *nuse, struct request *request, uint64_t nr,
 			const uint64_t args[6],
 			void (*done)(struct plh_nuse *nuse, struct request *request, int64_t ret));
+/* Its object (or NULL), which stays open on the stack until the request goes. */
+void request_hold(struct request *request, struct object *object);
 /* Is its program still waiting for the answer? */
 bool request_valid(struct plh_nuse *nuse, const struct request *request);
 /* The answers; each frees the request. */

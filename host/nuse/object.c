@@ -57,6 +57,12 @@ fail:
 	return NULL;
 }
 
+static void object_end(struct plh_nuse *nuse, struct object *object)
+{
+	stack_call(nuse, SYS_close, (uint64_t)object->stack_fd, 0, 0, 0, 0, 0);
+	watch_free(nuse, &object->watch);
+}
+
 void object_free(struct plh_nuse *nuse, struct object *object)
 {
 	table_remove(&nuse->objects, &object->node);
@@ -74,8 +80,15 @@ void object_free(struct plh_nuse *nuse, struct object *object)
 	}
 	while (object->registered)
 		epoll_entry_gone(nuse, object->registered);
-	stack_call(nuse, SYS_close, (uint64_t)object->stack_fd, 0, 0, 0, 0, 0);
-	watch_free(nuse, &object->watch);
+	object->closed = true;
+	if (!object->holders)
+		object_end(nuse, object);
+}
+
+void object_release(struct plh_nuse *nuse, struct object *object)
+{
+	if (!--object->holders && object->closed)
+		object_end(nuse, object);
 }
 
 void objects_reap(struct plh_nuse *nuse)

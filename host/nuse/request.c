@@ -36,10 +36,19 @@ static void forget(struct nuse_thread *thread, const struct request *request)
 		thread->parked = NULL;
 }
 
+void request_hold(struct request *request, struct object *object)
+{
+	request->object = object;
+	if (object)
+		object->holders++;
+}
+
 static void request_free(struct plh_nuse *nuse, struct request *request)
 {
 	if (request->cleanup)
 		request->cleanup(nuse, request);
+	if (request->object)
+		object_release(nuse, request->object);
 	if (request->thread)
 		forget(request->thread, request);
 	if (!request->abandoned)

@@ -254,6 +254,30 @@ except BrokenPipeError: print("EPIPE")
     )
 
 
+@pytest.mark.parametrize("wait", ["os.read(n, 9)", "bool(polled(10000, s=(n, IN)))"])
+def test_a_socket_that_is_closed_while_a_call_waits_lasts_until_the_call_ends(
+    stack: Stack, wait: str
+) -> None:
+    source = """
+client, server = connected()
+n = server.detach()
+thread = threading.Thread(target=lambda: print(WAIT))
+thread.start()
+# Until it is inside of read(2) or poll(2), or ppoll(2) where there is no poll.
+numbers = ("0", "7") if os.uname().machine == "x86_64" else ("63", "73")
+def call():
+    with open(f"/proc/self/task/{thread.native_id}/syscall") as file: return file.read().split()[0]
+while call() not in numbers: pass
+os.close(n)
+others = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(20)]
+client.send(b"x")
+thread.join()
+for s in others: s.close()
+print(client.recv(9) if "read" in "WAIT" else "")
+"""
+    run(stack, source.replace("WAIT", wait))
+
+
 @pytest.mark.parametrize("call", ["select.select([server, r], [], [])", "poller.poll()"])
 def test_a_program_killed_while_it_waits_leaves_nothing(stack: Stack, call: str) -> None:
     source = f"""
