@@ -123,15 +123,15 @@ class Hub(Turns):
         if deadline_ns is not None:
             waiter = Waiter(waiter.machine, waiter.task)
         else:
-            waiter.greenlet = getcurrent()
+            waiter.greenlet = current = getcurrent()
             waiter.ready = waiter.turn = False
             waiter.result = None
         self._calls[waiter.task] = waiter
         try:
             if mine and deadline_ns is None:
                 # As _block() does, in fewer steps.
-                if type(waiter.greenlet) is ProgramGreenlet:
-                    waiter.greenlet.program.waiter = waiter
+                if type(current) is ProgramGreenlet:
+                    current.program.waiter = waiter
                     self._pass_turn(waiter)
                 else:
                     outer = self._outer

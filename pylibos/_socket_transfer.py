@@ -32,6 +32,8 @@ _SENDMSG = NUMBERS["sendmsg"]
 _RECVMSG = NUMBERS["recvmsg"]
 _EINTR, _EAGAIN = -4, -11
 _NAME_BYTES = 128
+# The very object, which costs less to see than that an object is the number.
+_NO_FLAGS = 0
 
 
 class Transfer:
@@ -83,7 +85,7 @@ class Transfer:
             address, size, keep = id(data) + BYTES_OFFSET, len(data), data
         else:
             address, size, keep = _source(data)
-        if flags or type(flags) is not int:
+        if flags is not _NO_FLAGS:
             flags = c_int(flags)
         result = self._process.call(_SENDTO, self._fd, address, size, flags)
         if result < 0:
@@ -167,13 +169,16 @@ class Transfer:
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive up to bufsize bytes; b"" at the end of a stream."""
-        if bufsize < 0:
+        if 0 < bufsize <= CLEARED:
+            data = bytes(bufsize)
+        elif bufsize < 0:
             raise ValueError("negative buffersize in recv")
-        if bufsize == 0:
+        elif bufsize == 0:
             return b""
-        data = bytes(bufsize) if bufsize <= CLEARED else new_bytes(bufsize)
+        else:
+            data = new_bytes(bufsize)
         address = id(data) + BYTES_OFFSET
-        if flags or type(flags) is not int:
+        if flags is not _NO_FLAGS:
             flags = c_int(flags)
         size = self._process.call(_RECVFROM, self._fd, address, bufsize, flags)
         if size < 0:
