@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "nuse.h"
+#include "waiting.h"
 
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 8
@@ -188,6 +188,11 @@ void answer_sent(struct plh_nuse *nuse, struct request *request, int64_t ret)
 	pid_t tgid = request->thread->program->tgid, tid = request->thread->tid;
 	bool signal = ret == -EPIPE && wants_signal(request);
 
+	/* It may not get as far as to see EPIPE; a handler would take it for EINTR. */
+	if (signal && signal_kills(tid, SIGPIPE)) {
+		syscall(SYS_tgkill, tgid, tid, SIGPIPE);
+		signal = false;
+	}
 	request_answer(nuse, request, ret);
 	if (signal)
 		syscall(SYS_tgkill, tgid, tid, SIGPIPE);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* poll(2) and ppoll(2). */
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "poll_set.h"
 
-#define MAX_FDS (1u << 20)
+/* Up to here a set costs less than to ask how many its program may have open. */
+#define FEW_FDS 1024
 
 static uint32_t poll_ready(struct poll_set *set)
 {
@@ -37,13 +39,21 @@ static bool take_times(struct plh_nuse *nuse, struct request *request)
 	return true;
 }
 
+static bool too_many(const struct request *request, uint32_t count)
+{
+	struct rlimit limit;
+
+	return count > FEW_FDS && (prlimit(request->thread->tid, RLIMIT_NOFILE, NULL, &limit) ||
+				   count > limit.rlim_cur);
+}
+
 void call_poll(struct plh_nuse *nuse, struct request *request)
 {
 	uint32_t count = (uint32_t)request->args[1];
 	struct poll_set *set;
 
-	/* To wait for nothing, and for too many, is the host's. */
-	if (!count || count > MAX_FDS) {
+	/* To wait for nothing, and to hear of too many, is the host's. */
+	if (!count || too_many(request, count)) {
 		request_pass(nuse, request);
 		return;
 	}

@@ -119,6 +119,18 @@ uint32_t wait_table_size(const struct request *request)
 	return (uint32_t)status_value(text, "\nFDSize:", 10);
 }
 
+bool signal_kills(pid_t tid, int number)
+{
+	char text[4096];
+
+	if (read_status(tid, text, sizeof(text)))
+		return false;
+	return !((status_value(text, "\nSigBlk:", 16) | status_value(text, "\nSigIgn:", 16) |
+		  status_value(text, "\nSigCgt:", 16)) >>
+			 (number - 1) &
+		 1);
+}
+
 int wait_set_mask(const struct request *request, struct waiting *wait, uint64_t address,
 		  uint64_t bytes)
 {

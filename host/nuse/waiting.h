@@ -41,6 +41,8 @@ void wait_again(struct plh_nuse *nuse, struct request *request);
 int wait_duplicate(const struct request *request, int fd);
 /* Let the placeholder poll neither readable nor writable, for a call left to the host. */
 void wait_silence(const struct request *request, int fd, struct object *object);
+/* The thread neither handles nor ignores nor blocks it. */
+bool signal_kills(pid_t tid, int number);
 /* How many descriptors its table has room for; 0 if it is gone. */
 uint32_t wait_table_size(const struct request *request);
 

@@ -232,9 +232,11 @@ later(udp[0].sendto, b"x", udp[499].getsockname())
 print(poller.poll(10000) == [(udp[499].fileno(), IN)])
 os.write(pipes[250][1], b"x")
 print(sorted(poller.poll(10000)) == sorted([(udp[499].fileno(), IN), (pipes[250][0], IN)]))
+room = ctypes.create_string_buffer(8 * 4097)
+print(libc.poll(room, 4096, 0) > 0, libc.poll(room, 4097, 0), ctypes.get_errno())
 """,
     )
-    assert lines == ("[]", "True", "True")
+    assert lines[:3] == ("[]", "True", "True")
 
 
 def test_a_closed_end_shows_while_another_waits(stack: Stack) -> None:

@@ -155,12 +155,21 @@ print(SPLICE(client.fileno(), server.fileno()), SPLICE(IN_FILE, client.fileno())
 print(SPLICE(199, client.fileno()), SPLICE(client.fileno(), 199))
 print(name(os.splice, r, client.fileno(), 10, 0))
 print(name(os.splice, client.fileno(), w, 10, None, 0))
-signal.signal(signal.SIGPIPE, lambda *_: print("SIGPIPE"))
+seen = []
+signal.signal(signal.SIGPIPE, lambda *_: seen.append("SIGPIPE"))
 server.close(); print(polled(10000, client=(client, HUP | RDHUP)))
 name(os.sendfile, client.fileno(), IN_FILE, 0, 10)
 polled(10000, client=(client, HUP))
 print(name(os.sendfile, client.fileno(), IN_FILE, 0, 10))
 os.write(w, b"x"); print(SPLICE(r, client.fileno()))
+while len(seen) < 2: pass
+# Who does not handle it is gone before the answer.
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+for call in (lambda: os.sendfile(client.fileno(), IN_FILE, 0, 10), lambda: client.send(b"x")):
+    pid = os.fork()
+    if not pid: name(call); print("lives", flush=True); os._exit(0)
+    print(os.waitpid(pid, 0)[1] == signal.SIGPIPE)
+signal.signal(signal.SIGPIPE, signal.SIG_IGN); print(name(client.send, b"x"))
 """,
     )
 
