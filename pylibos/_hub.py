@@ -228,6 +228,10 @@ class Hub(Turns):
             return _EINTR  # its kernel has taken it along
         status = self._library.plh_interrupt(machine.handle, task, byref(result))
         for _ in range(1000):
+            if status == _abi.PLH_SIGNAL:
+                # The time of a wait is over: who runs the world has not come to it yet.
+                status = self._library.plh_interrupt(machine.handle, task, byref(result))
+                continue
             if status != _abi.PLH_PENDING:
                 break
             # It sleeps uninterruptibly: that ends, but may need time to pass.

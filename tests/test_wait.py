@@ -14,12 +14,14 @@ import threading
 import time
 from ctypes import byref
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import pylibos
 from pylibos import _abi
 from pylibos._device import netdev_config
+from pylibos._hub import Hub
 from pylibos._library import last_error
 
 WAITS = ["epoll", "busy", "adaptive"]
@@ -327,6 +329,22 @@ def test_process_may_end_while_a_thread_runs_a_world(one_build):
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+def test_call_is_interrupted_even_if_the_serving_thread_is_late():
+    """A wait for it ends after a slice of time; a call left in flight would block its task."""
+    answers = [_abi.PLH_SIGNAL, _abi.PLH_SIGNAL, _abi.PLH_OK]
+
+    def interrupt(handle, task, result):
+        status = answers.pop(0)
+        if status == _abi.PLH_OK:
+            result._obj.value = 7
+        return status
+
+    hub = object.__new__(Hub)
+    hub._library = SimpleNamespace(plh_interrupt=interrupt)
+    assert hub._interrupt(SimpleNamespace(handle=1), 2) == 7
+    assert not answers
 
 
 def test_second_thread_is_refused(boot_one):
