@@ -488,7 +488,7 @@ struct plh_dpdk_parameters {
 	/* A port that is there ("net_ring_a"), else what is probed ("net_tap0,iface=t"). */
 	const char *devargs;
 	uint32_t descriptors; /* of each queue; 0: 512 */
-	uint32_t mbufs; /* in the device's own pool; 0: 4096 a queue */
+	uint32_t mbufs; /* in the device's own pool; 0: 4096 a queue, or what the driver needs */
 	uint32_t promiscuous; /* take frames for any address */
 	uint32_t poll_us; /* the longest time between two looks while idle; 0: 1000 */
 	char port_name[64]; /* result */

@@ -173,7 +173,7 @@ class KernelDevices(KernelPeerDevices):
                 "net_memif0,role=client,socket=/run/x", "0000:01:00.0".
             queues: receive and transmit queues.
             descriptors: of each queue of the port.
-            mbufs: size of the device's own pool; None for 4096 a queue.
+            mbufs: size of the device's own pool; None for 4096 a queue, or what the driver needs.
             promiscuous: take frames for any address.
             poll_us: the longest time between two looks at an idle port.
             name, mtu, mac: of the kernel's device; without mac it has the port's address.

@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import ipaddress
 import itertools
+import json
 import os
 import re
 import shutil
@@ -389,31 +390,47 @@ def test_port_that_vanishes_leaves_an_interface_without_carrier(boot):
     assert other.dpdk_stats().removed is False
 
 
-# --- The host's tap ---
+# --- Interfaces of the host ---
 
-TAP = """
-    import ipaddress, socket, subprocess, sys, threading, urllib.request
-    import ctypes
+# In a network namespace of its own, which takes everything with it.
+HOST = """
+    import ctypes, fcntl, ipaddress, json, socket, struct, subprocess, sys, urllib.request
     if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
         sys.exit(77)
     import pylibos
     from pylibos import _netlink
     from pylibos._demo_tap import KernelHttpServer
 
-    kernel = pylibos.boot(kernel=sys.argv[1], profile=sys.argv[2], clock="real")
-    device = kernel.add_dpdk("net_tap0,iface=plhtap", queues=int(sys.argv[4]))
-    device.up()
-    _netlink.add_address(kernel, device.index, ipaddress.ip_interface("10.0.0.2/24"))
+    given = json.loads(sys.argv[1])
+    name = given["far"]
+
     def ip(*words):
         subprocess.run(["ip", *words], check=True)
-    ip("address", "add", "10.0.0.1/24", "dev", "plhtap")
-    ip("link", "set", "plhtap", "up")
-    with KernelHttpServer(kernel, sys.argv[3]):
+
+    def leave_no_checksums():  # ethtool -K NAME tx off: these drivers would not fill them in
+        value = ctypes.create_string_buffer(struct.pack("II", 0x17, 0))  # ETHTOOL_STXCSUM
+        request = struct.pack("16sQ8x", name.encode(), ctypes.addressof(value))
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            fcntl.ioctl(sock, 0x8946, request)  # SIOCETHTOOL
+
+    if given["veth"]:
+        ip("link", "add", "near", "type", "veth", "peer", "name", name)
+        ip("link", "set", "near", "up")
+        leave_no_checksums()
+    kernel = pylibos.boot(kernel=given["kernel"], profile=given["profile"], clock="real")
+    mac = "02:00:00:00:00:09" if given["veth"] else None
+    device = kernel.add_dpdk(given["devargs"], queues=given["queues"], mac=mac)
+    device.up()
+    _netlink.add_address(kernel, device.index, ipaddress.ip_interface("10.0.0.2/24"))
+    ip("address", "add", "10.0.0.1/24", "dev", name)
+    ip("link", "set", name, "up")
+    with KernelHttpServer(kernel, given["folder"]):
         pinged = subprocess.run(["ping", "-n", "-c", "3", "-i", "0.1", "10.0.0.2"],
                                 capture_output=True, text=True)
         fetched = urllib.request.urlopen("http://10.0.0.2/file", timeout=20).read()
     print(pinged.stdout)
-    print("bytes", len(fetched), fetched == open(sys.argv[3] + "/file", "rb").read())
+    with open(given["folder"] + "/file", "rb") as file:
+        print("bytes", len(fetched), fetched == file.read())
     print("driver", device.driver, device.stats().rx_dropped)
 
     def wait_for(carrier):
@@ -422,31 +439,51 @@ TAP = """
             if kernel.read_text("/sys/class/net/eth0/carrier").strip() == carrier:
                 print("carrier", carrier)
                 break
-    ip("link", "set", "plhtap", "down")
-    wait_for("0")
-    ip("link", "set", "plhtap", "up")
-    wait_for("1")
-    ip("link", "delete", "plhtap")
-    wait_for("0")
+
+    if not given["veth"]:
+        ip("link", "set", name, "down")
+        wait_for("0")
+        ip("link", "set", name, "up")
+        wait_for("1")
+        ip("link", "delete", name)
+        wait_for("0")
 """
 
 
-@pytest.mark.root
-@pytest.mark.skipif(
-    shutil.which("ping") is None or shutil.which("ip") is None, reason="The host has no ping or ip."
-)
-@pytest.mark.parametrize("queues", [1, 2])
-def test_host_pings_and_fetches_through_dpdks_tap(build, tmp_path, queues):
+def on_the_host(build, tmp_path, devargs, far, *, veth=False, queues=1):
+    """Ping and fetch a file from a kernel through an interface of the host."""
     (tmp_path / "file").write_bytes(os.urandom(1 << 20))
-    options = build.options
-    done = script(TAP, str(options["kernel"]), options["profile"], str(tmp_path), str(queues))
+    given = {"devargs": devargs, "far": far, "veth": veth, "queues": queues}
+    given |= {"folder": str(tmp_path), **build.options}
+    done = script(HOST, json.dumps(given))
     if done.returncode == 77:
         pytest.skip("This machine lets nobody like you make a network namespace.")
     assert done.returncode == 0, done.stderr
     assert " 0% packet loss" in done.stdout
     assert "bytes 1048576 True" in done.stdout
-    assert "driver net_tap 0" in done.stdout
-    assert re.findall(r"carrier (\d)", done.stdout) == ["0", "1", "0"]
+    return done.stdout
+
+
+needs_tools = pytest.mark.skipif(
+    shutil.which("ping") is None or shutil.which("ip") is None, reason="The host has no ping or ip."
+)
+
+
+@pytest.mark.root
+@needs_tools
+@pytest.mark.parametrize("queues", [1, 2])
+def test_host_pings_and_fetches_through_dpdks_tap(build, tmp_path, queues):
+    told = on_the_host(build, tmp_path, "net_tap0,iface=plhtap", "plhtap", queues=queues)
+    assert "driver net_tap 0" in told
+    assert re.findall(r"carrier (\d)", told) == ["0", "1", "0"]
+
+
+@pytest.mark.root
+@needs_tools
+@pytest.mark.parametrize("driver", ["net_af_packet", "net_af_xdp"])
+def test_host_pings_and_fetches_through_an_interface_of_its_own(one_build, tmp_path, driver):
+    told = on_the_host(one_build, tmp_path, f"{driver}0,iface=near", "far", veth=True)
+    assert f"driver {driver} 0" in told
 
 
 # --- What is refused ---

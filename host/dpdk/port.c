@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* One port of DPDK: found or probed, configured, started; and given back. */
 #include <errno.h>
-#include <rte_bus_vdev.h>
+#include <pthread.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <stdio.h>
@@ -14,7 +14,9 @@
 
 #define DEFAULT_DESCRIPTORS 512
 #define DEFAULT_MBUFS	    4096 /* a queue */
-#define MIN_ROOM_BYTES	    2048
+/* That driver always holds 4096 for what arrives, and as many for what leaves. */
+#define AF_XDP_MBUFS   12288
+#define MIN_ROOM_BYTES 2048
 
 static struct rte_eth_dev_owner owner = { .name = "pylibos" };
 
@@ -81,15 +83,47 @@ static int own(struct port *port, const char *name)
 
 /* --- Configured --- */
 
-/* Told by a thread of DPDK; poll_port() acts. */
-static int port_vanishes(uint16_t id, enum rte_eth_event_type event, void *argument, void *unused)
-{
-	struct port *port = argument;
+/*
+ * DPDK keeps callbacks with the number of a port, also when another port has it by
+ * then, and lets nobody take them back once the port is gone: so they stay, and look
+ * up here whose port it is.
+ */
+static struct port *watched[RTE_MAX_ETHPORTS];
+static pthread_mutex_t watch_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-	if (event == RTE_ETH_EVENT_DESTROY)
+/* Told by a thread of DPDK, or by one that removes the port; poll_port() acts. */
+static int port_vanishes(uint16_t id, enum rte_eth_event_type event, void *unused, void *unused1)
+{
+	struct port *port;
+
+	pthread_mutex_lock(&watch_mutex);
+	port = watched[id];
+	if (port && event == RTE_ETH_EVENT_DESTROY)
 		__atomic_store_n(&port->destroyed, true, __ATOMIC_RELAXED);
-	__atomic_store_n(&port->removed, true, __ATOMIC_RELEASE);
+	if (port)
+		__atomic_store_n(&port->removed, true, __ATOMIC_RELEASE);
+	if (event == RTE_ETH_EVENT_DESTROY)
+		watched[id] = NULL;
+	pthread_mutex_unlock(&watch_mutex);
 	return 0;
+}
+
+static void watch(struct port *port)
+{
+	pthread_mutex_lock(&watch_mutex);
+	watched[port->id] = port;
+	pthread_mutex_unlock(&watch_mutex);
+	/* Again is the same. */
+	rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_RMV, port_vanishes, NULL);
+	rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_DESTROY, port_vanishes, NULL);
+}
+
+static void unwatch(const struct port *port)
+{
+	pthread_mutex_lock(&watch_mutex);
+	if (watched[port->id] == port)
+		watched[port->id] = NULL;
+	pthread_mutex_unlock(&watch_mutex);
 }
 
 static int check(const struct rte_eth_dev_info *info, const struct ll_netdev_config *config,
@@ -184,7 +218,7 @@ static int configure(struct port *port, struct plh_dpdk_parameters *parameters,
 {
 	struct rte_eth_conf conf = { .rxmode.mtu = config->mtu };
 	struct rte_eth_dev_info info;
-	uint32_t mbufs = parameters->mbufs ?: DEFAULT_MBUFS * config->queues;
+	uint32_t mbufs = parameters->mbufs;
 	int error = rte_eth_dev_info_get(port->id, &info);
 
 	if (error)
@@ -193,6 +227,9 @@ static int configure(struct port *port, struct plh_dpdk_parameters *parameters,
 	if (error)
 		return error;
 	snprintf(parameters->driver, sizeof(parameters->driver), "%s", info.driver_name);
+	if (!mbufs)
+		mbufs = (strcmp(info.driver_name, "net_af_xdp") ? DEFAULT_MBUFS : AF_XDP_MBUFS) *
+			config->queues;
 	port->queues = config->queues;
 	port->queue = calloc(port->queues, sizeof(*port->queue));
 	if (!port->queue)
@@ -217,8 +254,7 @@ static int start(struct port *port, const struct plh_dpdk_parameters *parameters
 {
 	int error;
 
-	rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_INTR_RMV, port_vanishes, port);
-	rte_eth_dev_callback_register(port->id, RTE_ETH_EVENT_DESTROY, port_vanishes, port);
+	watch(port);
 	error = rte_eth_dev_start(port->id);
 	if (error)
 		return fail(error, name, "started");
@@ -263,10 +299,6 @@ static void give_back(struct port *port)
 	struct rte_eth_dev_info info;
 
 	if (port->owned) {
-		rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_INTR_RMV, port_vanishes,
-						port);
-		rte_eth_dev_callback_unregister(port->id, RTE_ETH_EVENT_DESTROY, port_vanishes,
-						port);
 		if (port->started)
 			rte_eth_dev_stop(port->id);
 		rte_eth_dev_owner_unset(port->id, owner.id);
@@ -284,6 +316,7 @@ void port_close(struct port *port)
 		return;
 	eal_lock();
 	frames_free(port);
+	unwatch(port);
 	if (!port->destroyed)
 		give_back(port);
 	if (port->pool)
