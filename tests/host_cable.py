@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import itertools
 import os
 import shutil
 import socket
@@ -20,8 +19,8 @@ from typing import Any
 import pylibos
 
 CLONE_NEWNET = 0x40000000
+OWN_NETNS = "/proc/thread-self/ns/net"
 ETH_P_TEST = 0x88B5  # for experiments (IEEE 802)
-_numbers = itertools.count()
 
 
 class NoCableError(Exception):
@@ -36,39 +35,52 @@ def ip(*words: str, check: bool = True) -> str:
     return done.stdout
 
 
+@contextlib.contextmanager
+def _back_again(libc: ctypes.CDLL) -> Iterator[None]:
+    """Be in the same network namespace afterwards as before."""
+    with Path(OWN_NETNS).open() as here:
+        try:
+            yield
+        finally:
+            if libc.setns(here.fileno(), CLONE_NEWNET):
+                os.abort()  # no test may go on in a namespace that it does not know
+
+
 class Side:
     """One network namespace with one end of the cable.
 
+    It has no name: it lives as long as this process has a descriptor of it, so nothing is left
+    behind however the process ends.
+
     Attributes:
-        netns: its name for ip(8).
+        netns: its path, for ip(8).
         name: of the interface in it.
     """
 
     def __init__(self, name: str) -> None:
-        self.netns = f"pylibos-{os.getpid()}-{next(_numbers)}"
         self.name = name
-        ip("netns", "add", self.netns)
-        # Silence: no router solicitations and no multicast reports that tests would count.
-        with self.entered():
+        libc = ctypes.CDLL(None, use_errno=True)
+        with _back_again(libc):
+            if libc.unshare(CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "unshare")
+            self._fd = os.open(OWN_NETNS, os.O_RDONLY | os.O_CLOEXEC)
+            # No router solicitations and no multicast reports that tests would count.
             Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+        self.netns = f"/proc/{os.getpid()}/fd/{self._fd}"
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Let this thread be in the namespace, so that its sockets are made there."""
         libc = ctypes.CDLL(None, use_errno=True)
-        with Path("/proc/thread-self/ns/net").open() as here:
-            with Path(f"/run/netns/{self.netns}").open() as there:
-                if libc.setns(there.fileno(), CLONE_NEWNET):
-                    raise OSError(ctypes.get_errno(), "setns")
-            try:
-                yield
-            finally:
-                if libc.setns(here.fileno(), CLONE_NEWNET):
-                    os.abort()  # no test may go on in a namespace that it does not know
+        with _back_again(libc):
+            if libc.setns(self._fd, CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+            yield
 
     def ip(self, *words: str, check: bool = True) -> str:
         """Run ip(8) inside."""
-        return ip("-n", self.netns, *words, check=check)
+        with self.entered():
+            return ip(*words, check=check)
 
     def wait_for(self, words: str, seconds: float = 10) -> None:
         """Wait until ip(8) shows something of the interface; the host tells a little late."""
@@ -91,18 +103,19 @@ class Side:
 
     def run(self, *command: str) -> tuple[int, str]:
         """Run a command inside; its exit status and output."""
-        done = subprocess.run(
-            ["ip", "netns", "exec", self.netns, *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        with self.entered():
+            done = subprocess.run(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
         return done.returncode, done.stdout
 
     def remove(self) -> None:
-        """Delete the namespace and what is in it."""
-        ip("netns", "del", self.netns, check=False)
+        """Let go of the namespace."""
+        os.close(self._fd)
 
 
 class Cable:
@@ -133,8 +146,8 @@ class Cable:
         """Make the cable, with both ends up; wait until the host shows them so."""
         count = str(self._queues)
         words = ["numtxqueues", count, "numrxqueues", count]
-        ip(
-            *("link", "add", self.near.name, "netns", self.near.netns, *words, "type", "veth"),
+        self.near.ip(
+            *("link", "add", self.near.name, *words, "type", "veth"),
             *("peer", "name", self.far.name, "netns", self.far.netns, *words),
         )
         for side in self._sides:
