@@ -71,8 +71,8 @@ bool spin_until_work(struct plh_world *world, uint64_t *next_ns)
 	if (world->config.wait_kind == PLH_WAIT_EPOLL && !world->blind_pollers)
 		return false;
 	now_ns = clock_monotonic_ns(NULL);
-	if (world->spin_turns != world->turns) {
-		world->spin_turns = world->turns;
+	if (world->worked) {
+		world->worked = false;
 		world->spin_until_ns = now_ns + world->config.spin_ns;
 	}
 	if (spin(world, *next_ns, world->spin_until_ns))

@@ -76,6 +76,7 @@ static int in_flight(struct plh_kernel *kernel, plh_task *task)
 	if (call->state == CALL_ENDED)
 		call_take(call, NULL);
 	call->state = CALL_FLIGHT;
+	kernel->world->worked = true;
 	return PLH_PENDING;
 }
 

@@ -104,6 +104,7 @@ static void run(struct plh_world *world, struct plh_kernel *kernel, const struct
 	int exit;
 
 	world->turns++;
+	world->worked = true;
 	world_forget_runnable(world, kernel);
 	do {
 		exit = kernel_enter(kernel, NULL);
@@ -261,8 +262,6 @@ int world_wait(struct plh_world *world, struct wait *wait)
 		return PLH_BUSY;
 	}
 	world->fast_calls = 0;
-	/* Whoever waits now has made calls: that is work. */
-	world->spin_turns = world->turns - 1;
 	wait->wall_ns = LL_NEVER;
 	wait->wall_set = false;
 	/* Where time passes by itself the host may sleep, and must know how long. */

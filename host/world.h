@@ -90,7 +90,7 @@ struct plh_world {
 	uint32_t watched_pollers; /* of them have a poll() */
 	uint32_t blind_pollers; /* devices with a poll() and without a descriptor */
 	struct plh_device *pollers; /* devices with a poll() */
-	uint32_t spin_turns; /* what turns was when spin_until_ns was set */
+	bool worked; /* a kernel ran since spin_until_ns was set */
 	uint64_t spin_until_ns; /* PLH_WAIT_ADAPTIVE: sleep from then on */
 	uint32_t devices_removed; /* counts: what epoll reported may be gone */
 };
