@@ -208,15 +208,24 @@ class StackServer:
 
 
 def boot_server(
-    config: StackConfig, *, name: str = "", log_fd: int = 2, trace_fd: int = -1
+    config: StackConfig, *, name: str = "", nat: bool = False, log_fd: int = 2, trace_fd: int = -1
 ) -> StackServer:
     """Boot a configured stack with a server for programs.
+
+    Args:
+        config: what it is.
+        name, log_fd, trace_fd: see StackServer.
+        nat: whether it reaches what the host reaches, through passt.
 
     Raises:
         PylibosError: it cannot be booted or configured.
     """
     from pylibos._stack_config import boot_configured
 
+    if nat:
+        from pylibos._stack_nat import with_nat
+
+        config = with_nat(config)
     kernel = boot_configured(config)
     try:
         server = StackServer(kernel, name=name, log_fd=log_fd, trace_fd=trace_fd)

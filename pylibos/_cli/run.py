@@ -75,6 +75,6 @@ def _own_stack(options: argparse.Namespace) -> socket.socket:
 
     config = stack_config(options)
     keep = [theirs.fileno(), *([trace_fd] if trace_fd > 2 else [])]
-    start_server(lambda: boot_server(config, trace_fd=trace_fd), serve, keep=keep)
+    start_server(lambda: boot_server(config, nat=options.nat, trace_fd=trace_fd), serve, keep=keep)
     theirs.close()
     return ours

@@ -50,6 +50,7 @@ def _exec(options: argparse.Namespace) -> int:
         setattr(rest, name, None)
     for name in ("device", "address", "gateway", "nameserver"):
         setattr(rest, name, [])
+    rest.nat = False
     return command.run(rest)
 
 
@@ -67,7 +68,7 @@ def _start(options: argparse.Namespace) -> int:
     trace_fd = _open(options.trace) if options.trace else -1
 
     def boot() -> StackServer:
-        server = boot_server(config, name=options.name, trace_fd=trace_fd)
+        server = boot_server(config, name=options.name, nat=options.nat, trace_fd=trace_fd)
         entrance = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o777 & ~options.mode)
         try:

@@ -37,6 +37,11 @@ def add_stack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nameserver", action="append", default=[], metavar="ADDRESS", help="that programs ask"
     )
+    parser.add_argument(
+        "--nat",
+        action="store_true",
+        help="reach what the host reaches, by passt; needs no root; 10.0.2.2 is its loopback",
+    )
     parser.add_argument("--kernel", help="series, or path of a liblinux.so")
     parser.add_argument("--profile", help="defconfig, lean or debug")
     parser.add_argument("--memory-mib", type=int, help="memory of the kernel")
@@ -44,7 +49,7 @@ def add_stack_arguments(parser: argparse.ArgumentParser) -> None:
 
 def is_plain(options: argparse.Namespace) -> bool:
     """Whether nothing was asked of a new stack."""
-    given = ("config", "device", "address", "gateway", "nameserver", "kernel", "profile")
+    given = ("config", "device", "address", "gateway", "nameserver", "nat", "kernel", "profile")
     return not any(getattr(options, name) for name in (*given, "memory_mib"))
 
 

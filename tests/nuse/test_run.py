@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -260,6 +262,32 @@ def test_user_without_rights_has_a_stack_where_he_is_root(pylibos: Run) -> None:
     assert done.stdout.startswith("d0"), done.stderr
     assert "\n65534\n" in done.stdout
     assert "1 received" in done.stdout
+
+
+def test_nat_reaches_what_the_host_reaches(pylibos: Run, tmp_path: Path) -> None:
+    if shutil.which("passt") is None:
+        pytest.skip("The host has no passt.")
+    (tmp_path / "file").write_text("through passt")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as server:
+        try:
+            fetch = (
+                "curl",
+                "-sSf",
+                "--retry",
+                "9",
+                "--retry-connrefused",
+                "--retry-max-time",
+                "20",
+            )
+            done = pylibos("run", "--nat", *KERNEL, "--", *fetch, f"http://10.0.2.2:{port}/file")
+        finally:
+            server.terminate()
+    assert done.stdout == "through passt", done.stderr
+    shown = pylibos("run", "--nat", *KERNEL, "--", "cat", "/etc/resolv.conf").stdout
+    assert shown == "nameserver 10.0.2.3\n"
 
 
 # --- What it refuses ---
