@@ -65,7 +65,7 @@ struct sk_buff *ll_skb_small(unsigned int bytes)
 {
 	struct sk_buff *skb;
 
-	if (likely(stashed)) {
+	if (LL_STASH_USED && likely(stashed)) {
 		skb = renew(stash[--stashed]);
 		if (stashed) {
 			prefetchw(stash[stashed - 1]);
