@@ -223,6 +223,10 @@ void poll_set_wait(struct plh_nuse *nuse, struct request *request)
 		return;
 	}
 	error = duplicate(request, set);
+	if (error == -ESRCH) {
+		request_answer(nuse, request, error); /* it has just been killed */
+		return;
+	}
 	if (error) {
 		request_refuse(nuse, request, error,
 			       "descriptors of the host cannot be duplicated");
