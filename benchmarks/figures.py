@@ -16,6 +16,12 @@ from benchmarks.from_network import (
     round_trip_nodes,
     thousand_kernels,
 )
+from benchmarks.from_programs import (
+    program_call,
+    program_iperf3,
+    program_redis,
+    program_start,
+)
 from benchmarks.from_python import (
     boot_python,
     null_call_python,
@@ -198,6 +204,30 @@ FIGURES: dict[str, Figure] = {
                 **{f"tcp_tap_offload_{way}_ratio": 2 for way in ("send", "receive")},
                 **{f"tcp_tap_plain_{way}_ratio": 1.3 for way in ("send", "receive")},
             },
+        ),
+        Figure(
+            "program_call",
+            "a network system call of an unmodified program on a stack, and natively",
+            program_call,
+            {"program_call": 8000},
+        ),
+        Figure(
+            "program_start",
+            "what 'pylibos run' adds to the time of 'true'",
+            program_start,
+            {"program_start_added": 50},
+        ),
+        Figure(
+            "program_redis",
+            "redis-server on a stack, 50 connections of redis-benchmark; over veth natively",
+            program_redis,
+            {"program_redis_ratio": 0.6},
+        ),
+        Figure(
+            "program_iperf3",
+            "iperf3 on a stack sends through a tap; over veth natively",
+            program_iperf3,
+            {"program_iperf3_send_ratio": 1.0},
         ),
         Figure(
             "build",
