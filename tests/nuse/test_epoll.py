@@ -189,8 +189,9 @@ names = Names()
 names.add("server", server, EIN | ET)
 def wait():
     while events := names.wait(10):
+        data = server.recv(9)
         told.put(events)
-        if server.recv(9) == b"end": return
+        if data == b"end": return
 threads = [threading.Thread(target=wait) for _ in range(4)]
 for thread in threads: thread.start()
 for _ in range(20):
@@ -375,16 +376,16 @@ client, server = connected()
 names = Names()
 names.add("server", server, EIN | ET)
 signal.signal(signal.SIGALRM, lambda *_: None)
-signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
 def echo():
-    for _ in range(300):
+    for _ in range(150):
         client.send(b"x")
         client.recv(1)
 thread = threading.Thread(target=echo)
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
 thread.start()
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
-for count in range(300):
+for count in range(150):
     if not names.wait(10): print("lost", count); os._exit(1)
     server.recv(1)
     server.send(b"x")
