@@ -10,10 +10,9 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pylibos import _abi
 from pylibos._errors import AbiMismatch, LibraryNotFound
@@ -78,8 +77,7 @@ def last_error() -> str:
     return text.decode(errors="replace")
 
 
-@dataclass(frozen=True)
-class ImageFile:
+class ImageFile(NamedTuple):
     """A liblinux.so on disk.
 
     Attributes:
@@ -144,8 +142,7 @@ def find_image(kernel: str | os.PathLike[str], profile: str) -> Path:
     )
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(NamedTuple):
     """An opened image; it stays open until the process ends.
 
     Attributes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import select
 import signal
@@ -23,8 +22,8 @@ from pylibos._errors import PylibosError, StackError
 from pylibos._library import host, last_error
 
 if TYPE_CHECKING:
-    from pylibos._kernel import Kernel
     from pylibos._stack_config import StackConfig
+    from pylibos._stack_kernel import StackKernel
 
 MAX_REQUEST_BYTES = 4096
 MAX_PROGRAMS = 4096
@@ -42,7 +41,7 @@ class StackServer:
 
     def __init__(
         self,
-        kernel: Kernel,
+        kernel: StackKernel,
         *,
         name: str = "",
         log_fd: int = 2,
@@ -52,9 +51,7 @@ class StackServer:
         self.name = name
         self._library = host()
         config = _abi.plh_nuse_config(owner_uid=os.geteuid(), log_fd=log_fd, trace_fd=trace_fd)
-        self._nuse = self._library.plh_nuse_create(
-            kernel._machine.open_handle, ctypes.byref(config)
-        )
+        self._nuse = self._library.plh_nuse_create(kernel.handle, ctypes.byref(config))
         if not self._nuse:
             raise StackError(last_error())
         self._started_s = time.time()
@@ -137,10 +134,14 @@ class StackServer:
 
     @staticmethod
     def _reply(connection: socket.socket, answer: dict[str, Any]) -> None:
+        import json
+
         with contextlib.suppress(OSError):
             connection.send(json.dumps(answer).encode() + b"\n")
 
     def _answer(self, line: bytes) -> dict[str, Any]:
+        import json
+
         try:
             request = json.loads(line)
             wish = request["do"]
@@ -164,7 +165,7 @@ class StackServer:
             "pid": os.getpid(),
             "release": self.kernel.release,
             "up_s": round(time.time() - self._started_s, 3),
-            "devices": [device.name for device in self.kernel._machine.devices],
+            "devices": self.kernel.device_names(),
             "stats": {field[0]: getattr(stats, field[0]) for field in stats._fields_},
             "programs": [
                 {"pid": item.pid, "uid": item.uid, "threads": item.threads}
@@ -193,7 +194,7 @@ class StackServer:
             elif status == _abi.PLH_TIMEOUT:
                 return
             elif status != _abi.PLH_SIGNAL:
-                self.kernel._machine.fail(status)
+                self.kernel.fail(status)
 
     def _signalled(self, _number: int, _frame: object) -> None:
         self._stop = True
@@ -221,12 +222,13 @@ def boot_server(
         PylibosError: it cannot be booted or configured.
     """
     from pylibos._stack_config import boot_configured
+    from pylibos._stack_kernel import BootedKernel
 
     if nat:
         from pylibos._stack_nat import with_nat
 
         config = with_nat(config)
-    kernel = boot_configured(config)
+    kernel = BootedKernel(boot_configured(config))
     try:
         server = StackServer(kernel, name=name, log_fd=log_fd, trace_fd=trace_fd)
         if config.names.nameservers or config.names.search:
@@ -237,3 +239,14 @@ def boot_server(
         kernel.halt()
         raise
     return server
+
+
+def boot_plain_server(*, trace_fd: int = -1) -> StackServer:
+    """Boot a stack with loopback only, sooner than boot_server() does.
+
+    Raises:
+        PylibosError: it cannot be booted.
+    """
+    from pylibos._stack_kernel import PlainKernel
+
+    return StackServer(PlainKernel(), trace_fd=trace_fd)

@@ -56,7 +56,7 @@ def _connect(options: argparse.Namespace) -> socket.socket:
 def _own_stack(options: argparse.Namespace) -> socket.socket:
     """Start a stack that ends with its programs; return the connection for the first one."""
     from pylibos._stack_exec import start_server
-    from pylibos._stack_server import StackServer, boot_server
+    from pylibos._stack_server import StackServer, boot_plain_server, boot_server
 
     trace_fd = -1
     if options.trace == "-":
@@ -73,8 +73,13 @@ def _own_stack(options: argparse.Namespace) -> socket.socket:
         server.serve(theirs)
         server.run()
 
-    config = stack_config(options)
+    def boot() -> StackServer:
+        if config is None:
+            return boot_plain_server(trace_fd=trace_fd)
+        return boot_server(config, nat=options.nat, trace_fd=trace_fd)
+
+    config = None if is_plain(options) else stack_config(options)
     keep = [theirs.fileno(), *([trace_fd] if trace_fd > 2 else [])]
-    start_server(lambda: boot_server(config, nat=options.nat, trace_fd=trace_fd), serve, keep=keep)
+    start_server(boot, serve, keep=keep)
     theirs.close()
     return ours

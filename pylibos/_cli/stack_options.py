@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import ipaddress
 from typing import TYPE_CHECKING
 
 from pylibos._errors import PylibosError
@@ -59,6 +57,9 @@ def stack_config(options: argparse.Namespace) -> StackConfig:
     Raises:
         PylibosError: the file or an option does not fit.
     """
+    import dataclasses
+    import ipaddress
+
     from pylibos._stack_config import (
         DeviceConfig,
         RouteConfig,
