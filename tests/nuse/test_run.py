@@ -242,9 +242,9 @@ def test_user_without_rights_has_a_stack_where_he_is_root(pylibos: Run) -> None:
         pytest.skip("Only root can become another user.")
     # Loaded before, since the interpreter's own folder may be closed to others.
     source = (
-        "import os, sys\n"
-        "import shutil\n"
-        "from pylibos import _cli, _library, _stack_config, _stack_kernel, _stack_exec, _stack_server\n"
+        "import json, os, shutil, sys\n"
+        "from pylibos import _cli, _library, _stack_config\n"
+        "from pylibos import _stack_exec, _stack_kernel, _stack_server\n"
         "from pylibos._cli import run, stack_options\n"
         "_library.host()\n"
         "os.chdir('/'); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
