@@ -39,6 +39,7 @@ static const char *const note_texts[] = {
 	"dropped: queue full",
 	"dropped: no receive buffer",
 	"dropped: link down",
+	"truncated",
 };
 #define NOTES (sizeof(note_texts) / sizeof(note_texts[0]))
 

@@ -20,6 +20,7 @@ enum capture_note {
 	NOTE_QUEUE_FULL = 1u << 3,
 	NOTE_NO_BUFFER = 1u << 4,
 	NOTE_LINK_DOWN = 1u << 5,
+	NOTE_TRUNCATED = 1u << 6,
 };
 
 /* One interface of one file. */

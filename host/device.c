@@ -8,6 +8,7 @@
 #include "device.h"
 #include "error.h"
 #include "fork.h"
+#include "wrapped.h"
 
 /* --- Telling the kernel --- */
 
@@ -16,6 +17,10 @@ void device_kick(struct plh_device *device)
 	struct ll_netdev *netdev = device->netdev;
 	struct ll_machine *machine = device->kernel->machine;
 
+	if (device->wrapper) {
+		wrapped_kick(device);
+		return;
+	}
 	if (!netdev->rx_kicked) {
 		netdev->rx_kicked = 1;
 		netdev->next_rx = machine->rx_kicks;
@@ -140,7 +145,7 @@ void device_commit(struct plh_device *device, const struct ring_span *room)
 	if (device->points)
 		capture_span(device->points, world_now(device->kernel->world), room, true, 0);
 	ring_finish(room);
-	if (!device->netdev->rx_kicked || device->kernel->queued != QUEUED_NOW)
+	if (!device->netdev->rx_kicked || device->kernel->queued != QUEUED_NOW || device->wrapper)
 		device_kick(device);
 }
 

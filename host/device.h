@@ -30,6 +30,7 @@ struct plh_device {
 	bool opened; /* the backend's open() was a success */
 	char problem[192]; /* the last one's sentence, see device_report() */
 	void *state; /* plh_device_state() */
+	struct plh_device *wrapper; /* which this one lies inside of, see wrapped.c; or NULL */
 };
 
 /* Memory of the backend's own, state_bytes of it, zeroed. */
@@ -119,6 +120,10 @@ void device_timer_close(struct device_timer *timer);
 /* EVENT_DEVICE */
 void device_timer_due(struct event *event, uint64_t now_ns);
 
+/* From now on worlds that poll look at it, if its backend can do that. */
+void device_add_poller(struct plh_device *device);
+/* Open its backend; false with an error. */
+bool device_open(struct plh_device *device, const void *parameters);
 /* plh_device_remove() for a device of any kind, with the lock. */
 int device_remove(struct plh_device *device);
 extern const struct plh_backend link_backend;

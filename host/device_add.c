@@ -39,7 +39,7 @@ static void link_device(struct plh_device *device)
 	*end = device;
 }
 
-static void link_poller(struct plh_device *device)
+void device_add_poller(struct plh_device *device)
 {
 	struct plh_world *world = device->kernel->world;
 
@@ -53,7 +53,7 @@ static void link_poller(struct plh_device *device)
 	world->blind_pollers += device->fd < 0;
 }
 
-static void unlink_poller(struct plh_device *device)
+static void remove_poller(struct plh_device *device)
 {
 	if (!device->poller_link)
 		return;
@@ -64,7 +64,7 @@ static void unlink_poller(struct plh_device *device)
 	device->kernel->world->blind_pollers -= device->fd < 0;
 }
 
-static bool open_backend(struct plh_device *device, const void *parameters)
+bool device_open(struct plh_device *device, const void *parameters)
 {
 	int error;
 
@@ -130,12 +130,12 @@ struct plh_device *plh_device_add(struct plh_kernel *kernel, const struct plh_ba
 	device->fd = -1;
 	fill_config(&device->config, config);
 	link_device(device);
-	if (!open_backend(device, parameters) || !add_netdev(device)) {
+	if (!device_open(device, parameters) || !add_netdev(device)) {
 		device_free(device);
 		device = NULL;
 	} else {
 		device_watch(device);
-		link_poller(device);
+		device_add_poller(device);
 		/* It may have sent something while it was being added. */
 		device->backend->transmit(device);
 	}
@@ -149,7 +149,7 @@ void device_free(struct plh_device *device)
 	bool forked = world->generation != fork_generation;
 
 	world->devices_removed++;
-	unlink_poller(device);
+	remove_poller(device);
 	/* The set is shared with the parent: a child must not change it. */
 	if (device->fd_events && !forked)
 		epoll_ctl(world->epoll_fd, EPOLL_CTL_DEL, device->fd, NULL);
@@ -258,6 +258,8 @@ void device_report(struct plh_device *device, const char *format, ...)
 {
 	va_list arguments;
 
+	if (device->wrapper)
+		device = device->wrapper;
 	va_start(arguments, format);
 	vsnprintf(device->problem, sizeof(device->problem), format, arguments);
 	va_end(arguments);

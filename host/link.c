@@ -9,12 +9,6 @@
 #include "fork.h"
 #include "link.h"
 
-/* What plh_device_add() passes on to the backend, and the backend's state. */
-struct link_end {
-	struct plh_link *link;
-	uint32_t end;
-};
-
 static int link_open(struct plh_device *device, const void *parameters,
 		     struct ll_netdev_config *config)
 {
@@ -78,7 +72,7 @@ static bool send_directly(struct link_direction *direction, struct plh_device *f
 	return true;
 }
 
-static void link_transmit(struct plh_device *device)
+void link_transmit(struct plh_device *device)
 {
 	const struct link_end *end = plh_device_state(device);
 	struct plh_link *link = end->link;
@@ -106,7 +100,7 @@ static void link_transmit(struct plh_device *device)
 }
 
 /* The receiver has buffers again: what waits on the way, and at the sender. */
-static void link_receive(struct plh_device *device)
+void link_receive(struct plh_device *device)
 {
 	const struct link_end *end = plh_device_state(device);
 	struct plh_link *link = end->link;
@@ -193,7 +187,8 @@ void link_free(struct plh_link *link)
 	}
 	for (uint32_t end = 0; end < 2; end++)
 		capture_end_points(&link->points[end]);
-	*link->link = link->next;
+	if (link->link)
+		*link->link = link->next;
 	if (link->next)
 		link->next->link = link->link;
 	free(link);
@@ -205,6 +200,22 @@ static void destroy(struct plh_link *link)
 		if (link->device[end])
 			device_remove(link->device[end]);
 	link_free(link);
+}
+
+struct plh_link *link_make(struct plh_world *world, const struct plh_link_config config[2])
+{
+	struct plh_link *link = calloc(1, sizeof(*link));
+
+	if (!link)
+		return NULL;
+	link->world = world;
+	link->offload = PLH_OFFLOAD_AUTO;
+	link->up = true;
+	if (!prepare_direction(link, 0, &config[0]) || !prepare_direction(link, 1, &config[1])) {
+		link_free(link);
+		return NULL;
+	}
+	return link;
 }
 
 struct plh_link *plh_link_create(struct plh_world *world,

@@ -52,6 +52,12 @@ struct link_direction {
 	struct link_backlog backlog;
 };
 
+/* What plh_device_add() passes on to the backend, and the backend's state. */
+struct link_end {
+	struct plh_link *link;
+	uint32_t end;
+};
+
 struct plh_link {
 	struct plh_world *world;
 	struct plh_link *next, **link; /* world->links */
@@ -91,6 +97,8 @@ bool link_loses(struct link_direction *direction);
 uint64_t link_arrival(struct link_direction *direction, uint64_t left_ns, bool whole);
 /* Flip a bit behind the addresses, as a bad cable with a good checksum would. */
 void link_corrupt(struct link_direction *direction, struct link_frame *frame);
+/* Cut it off somewhere behind its Ethernet header. */
+void link_truncate(struct link_direction *direction, struct link_frame *frame);
 
 /* --- link_offload.c --- */
 /* A frame that consists of packets: chance must leave it alone. */
@@ -106,6 +114,11 @@ bool link_needs_packets(const struct plh_link_config config[2]);
 int link_set_segmented(struct plh_link *link, bool segmented);
 
 /* --- link.c --- */
+/* Without devices, and in no list of the world's; NULL: no memory. */
+struct plh_link *link_make(struct plh_world *world, const struct plh_link_config config[2]);
+/* Of link_backend, for a device whose state begins with a struct link_end. */
+void link_transmit(struct plh_device *device);
+void link_receive(struct plh_device *device);
 /* Without removing its devices, whose kernels are gone. */
 void link_free(struct plh_link *link);
 

@@ -64,3 +64,16 @@ void link_corrupt(struct link_direction *direction, struct link_frame *frame)
 	     (uint32_t)((random >> 3) % (frame->bytes - ETHERNET_HEADER_BYTES));
 	frame->data[at] ^= (uint8_t)(1u << (random & 7));
 }
+
+void link_truncate(struct link_direction *direction, struct link_frame *frame)
+{
+	uint64_t random = random_next(&direction->random);
+
+	if (frame->bytes <= ETHERNET_HEADER_BYTES)
+		return;
+	direction->stats.truncated++;
+	checksum_fill(frame->data, frame->bytes, &frame->meta);
+	frame->meta.csum_flags = 0;
+	frame->bytes =
+		ETHERNET_HEADER_BYTES + (uint32_t)(random % (frame->bytes - ETHERNET_HEADER_BYTES));
+}

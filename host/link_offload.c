@@ -29,7 +29,8 @@ static const char *const segmentation_features[] = {
 static bool has_chance(const struct plh_link_config *config)
 {
 	return config->loss_model != PLH_LOSS_BERNOULLI ||
-	       (config->loss | config->duplicate | config->reorder | config->corrupt);
+	       (config->loss | config->duplicate | config->reorder | config->corrupt |
+		config->truncate);
 }
 
 bool link_needs_packets(const struct plh_link_config config[2])

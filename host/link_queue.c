@@ -58,7 +58,8 @@ bool link_is_direct(const struct link_direction *direction)
 	const struct plh_link_config *config = &direction->config;
 
 	return !(config->delay_ns | config->jitter_ns | config->rate_bps | config->loss |
-		 config->duplicate | config->reorder | config->corrupt | config->loss_model) &&
+		 config->duplicate | config->reorder | config->corrupt | config->truncate |
+		 config->loss_model) &&
 	       !direction->first;
 }
 
@@ -136,6 +137,10 @@ static void send_copy(struct link_direction *direction, const struct ring_span *
 	if (!whole && random_chance(&direction->random, config->corrupt)) {
 		link_corrupt(direction, frame);
 		frame->notes |= NOTE_CORRUPTED;
+	}
+	if (!whole && random_chance(&direction->random, config->truncate)) {
+		link_truncate(direction, frame);
+		frame->notes |= NOTE_TRUNCATED;
 	}
 	note_frame(direction, frame, !direction->to, 0);
 	insert(direction, frame);

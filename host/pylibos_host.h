@@ -552,6 +552,8 @@ struct plh_link_config {
 	/* PLH_LOSS_GILBERT_ELLIOTT, which leaves loss aside. */
 	uint32_t good_to_bad, bad_to_good; /* p, r */
 	uint32_t loss_in_bad, loss_in_good; /* 1 - h, 1 - k */
+	uint32_t truncate; /* behind the Ethernet header, to any length */
+	uint32_t reserved;
 };
 /* Counters of one direction of a link. */
 struct plh_link_stats {
@@ -559,7 +561,7 @@ struct plh_link_stats {
 	uint64_t lost; /* by chance */
 	uint64_t down_drops; /* the link or a kernel of it went, or was away */
 	uint64_t queue_drops; /* no room in front of the rate */
-	uint64_t duplicated, reordered, corrupted;
+	uint64_t duplicated, reordered, corrupted, truncated;
 	uint64_t rx_full; /* no receive buffer */
 	uint64_t in_flight;
 };
@@ -578,6 +580,19 @@ enum plh_offload {
 	 */
 	PLH_OFFLOAD_AUTO = 2,
 };
+
+/*
+ * Any other backend with chance, delay and rate round it.  What arrives as one
+ * large segment is left alone by chance, as on a link.
+ */
+struct plh_wrapped_parameters {
+	const struct plh_backend *backend;
+	const void *parameters; /* of that backend */
+	struct plh_link_config config[2]; /* [0]: of what the kernel sends */
+};
+extern const struct plh_backend plh_wrapped;
+/* Direction 0: of what the kernel sends. */
+int plh_wrapped_stats(struct plh_device *device, int direction, struct plh_link_stats *stats);
 
 /* A link between two kernels of one world: makes a device in each. */
 struct plh_link_parameters {

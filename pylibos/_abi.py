@@ -564,6 +564,8 @@ class plh_link_config(Structure):
         ("bad_to_good", c_uint32),
         ("loss_in_bad", c_uint32),
         ("loss_in_good", c_uint32),
+        ("truncate", c_uint32),
+        ("reserved", c_uint32),
     )
 
 
@@ -579,8 +581,19 @@ class plh_link_stats(Structure):
         ("duplicated", c_uint64),
         ("reordered", c_uint64),
         ("corrupted", c_uint64),
+        ("truncated", c_uint64),
         ("rx_full", c_uint64),
         ("in_flight", c_uint64),
+    )
+
+
+class plh_wrapped_parameters(Structure):
+    """struct plh_wrapped_parameters."""
+
+    _fields_ = (
+        ("backend", c_void_p),
+        ("parameters", c_void_p),
+        ("config", plh_link_config * 2),
     )
 
 
@@ -705,6 +718,7 @@ PROTOTYPES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "plh_device_stats": (c_int, (c_void_p, c_void_p)),
     "plh_device_problem": (c_int, (c_void_p, c_void_p, c_uint64)),
     "plh_callback_inject": (c_int, (c_void_p, c_void_p, c_uint64)),
+    "plh_wrapped_stats": (c_int, (c_void_p, c_int, c_void_p)),
     "plh_link_create": (c_void_p, (c_void_p, c_void_p)),
     "plh_link_configure": (c_int, (c_void_p, c_void_p)),
     "plh_link_up": (c_int, (c_void_p, c_int)),
@@ -737,6 +751,7 @@ VARIABLES: Final[dict[str, Any]] = {
     "plh_pcap": plh_backend,
     "plh_callback": plh_backend,
     "plh_dpdk": plh_dpdk_library,
+    "plh_wrapped": plh_backend,
 }
 
 STRUCTURES: Final[dict[str, Any]] = {
@@ -768,6 +783,7 @@ STRUCTURES: Final[dict[str, Any]] = {
     "plh_dpdk_library": plh_dpdk_library,
     "plh_link_config": plh_link_config,
     "plh_link_stats": plh_link_stats,
+    "plh_wrapped_parameters": plh_wrapped_parameters,
     "plh_link_parameters": plh_link_parameters,
     "plh_nuse_config": plh_nuse_config,
     "plh_nuse_stats": plh_nuse_stats,

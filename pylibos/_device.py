@@ -10,7 +10,7 @@ from ctypes import byref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from pylibos import _abi, _capture
+from pylibos import _abi, _capture, _device_wrap
 from pylibos._callbacks import callback_type
 from pylibos._capture import Capture
 from pylibos._errors import PylibosError
@@ -19,6 +19,7 @@ from pylibos._netlink import set_link
 
 if TYPE_CHECKING:
     from pylibos._kernel import Kernel
+    from pylibos._link import LinkStats
 
 
 @runtime_checkable
@@ -144,6 +145,14 @@ class Device:
         _require(self._library.plh_device_stats(self.handle, byref(stats)))
         return DeviceStats(*(getattr(stats, name) for name in DeviceStats.__dataclass_fields__))
 
+    def wrapper_stats(self) -> tuple[LinkStats, LinkStats]:
+        """Counters of the chance, delay and rate round a device: of what it sends, and of the rest.
+
+        Raises:
+            PylibosError: it was opened without any.
+        """
+        return _device_wrap.stats(self)
+
     def capture(self, path: str | os.PathLike[str], snaplen: int = 0) -> Capture:
         """Write every frame from now on to a pcapng file, until the capture is closed.
 
@@ -194,11 +203,14 @@ def add(kernel: Kernel, which: str | int, parameters: Any, config: Any) -> int:
         config: a struct ll_netdev_config.
     """
     machine = kernel._machine
+    address, outer = _device_wrap.wrapped(
+        backend(which) if isinstance(which, str) else which, parameters
+    )
     with machine.lock:
         handle: int | None = machine.library.plh_device_add(
             machine.open_handle,
-            backend(which) if isinstance(which, str) else which,
-            byref(parameters),
+            address,
+            byref(outer),
             byref(config),
         )
     if not handle:

@@ -12,14 +12,17 @@ A backend joins by one line in KINDS.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pylibos import _device_wrap
 from pylibos._abi import LL_MAX_QUEUES
 from pylibos._device_raw import FANOUTS
 from pylibos._device_xdp import COPIES, MAX_BUSY_POLL_US, MAX_RING_FRAMES, MODES
 from pylibos._errors import DeviceSpecError
+from pylibos._link_settings import SETTINGS
 
 if TYPE_CHECKING:
     from pylibos._device import Device
@@ -68,11 +71,13 @@ class DeviceSpec:
         text: as it was given.
         kind: such as "tap".
         arguments: of the kernel's method that opens it.
+        wrappers: chance, delay and rate round it, as of Kernel.link_to().
     """
 
     text: str
     kind: str
     arguments: dict[str, Value] = field(default_factory=dict)
+    wrappers: dict[str, Value] = field(default_factory=dict)
 
 
 # --- What a key can be ---
@@ -235,6 +240,14 @@ KINDS: dict[str, Kind] = {
 }
 
 
+# What can lie round a device of any kind.
+WRAPPERS: dict[str, Key] = {
+    **{name: real(name, 0, 100) for name in SETTINGS if name.endswith("_pct")},
+    **{name: real(name, 0, 10**9) for name in ("delay_ms", "jitter_ms", "rate_mbit")},
+    **{name: number(name, 0, 2**32 - 1) for name in ("queue_packets", "queue_bytes")},
+}
+
+
 # --- Reading ---
 
 
@@ -273,12 +286,41 @@ def from_table(table: Mapping[str, Value]) -> DeviceSpec:
     return _fit(f"{{{shown}}}", kind_name, _kind(f"{{{shown}}}", kind_name), values)
 
 
-def open_spec(kernel: Kernel, spec: str | DeviceSpec, **interface: Any) -> Device:
+def open_spec(
+    kernel: Kernel,
+    spec: str | DeviceSpec,
+    wrappers: Mapping[str, Any] | None = None,
+    arriving: Mapping[str, Any] | None = None,
+    **interface: Any,
+) -> Device:
     """Open what a spec names as a device of a kernel; see Kernel.open_device()."""
     read = parse(spec) if isinstance(spec, str) else spec
     settings = {key: value for key, value in interface.items() if value is not None}
-    device: Device = getattr(kernel, KINDS[read.kind].method)(**read.arguments, **settings)
+    settings |= read.arguments
+    around: Any = contextlib.nullcontext()
+    if read.wrappers or wrappers or arriving:
+        configs = _device_wrap.configs({**read.wrappers, **(wrappers or {})}, arriving or {})
+        around = _device_wrap.wrapping(configs)
+        if _device_wrap.needs_packets(configs):
+            settings |= _without_segments(read)
+    with around:
+        device: Device = getattr(kernel, KINDS[read.kind].method)(**settings)
     return device
+
+
+def _without_segments(read: DeviceSpec) -> dict[str, Value]:
+    """The arguments that let packets come one by one, so that chance and rate act on each."""
+    found: dict[str, Value] = {}
+    for name in ("vnet_hdr", "offload"):
+        if key := KINDS[read.kind].keys.get(name):
+            if read.arguments.get(key.parameter):
+                raise _wrong(
+                    read.text,
+                    f"{name} lets large segments cross, on which chance and rate cannot act",
+                    f"{name}=0",
+                )
+            found[key.parameter] = False
+    return found
 
 
 def _kind(spec: str, name: str) -> Kind:
@@ -300,18 +342,21 @@ def _gather(kind: Kind, given: Mapping[str, str]) -> Mapping[str, str]:
 def _fit(spec: str, name: str, kind: Kind, given: Mapping[str, str]) -> DeviceSpec:
     arguments: dict[str, Value] = {}
     given = _gather(kind, given)
+    wrappers: dict[str, Value] = {}
     for key, value in given.items():
-        if key not in kind.keys:
+        meant = kind.keys.get(key) or WRAPPERS.get(key)
+        if meant is None:
             raise _wrong(spec, f"a {name} device has no key {key!r}", _keys_of(kind))
         try:
-            arguments[kind.keys[key].parameter] = kind.keys[key].convert(value)
+            converted = meant.convert(value)
         except ValueError:
             wrong = f"{key} is {value!r}" if value else f"{key} has no value"
-            raise _wrong(spec, wrong, kind.keys[key].expected) from None
+            raise _wrong(spec, wrong, meant.expected) from None
+        (arguments if key in kind.keys else wrappers)[meant.parameter] = converted
     for key in kind.required:
         if key not in given:
             raise _wrong(spec, f"{key!r} is missing", kind.keys[key].expected)
-    return DeviceSpec(spec, name, arguments)
+    return DeviceSpec(spec, name, arguments, wrappers)
 
 
 def _keys_of(kind: Kind) -> str:

@@ -130,6 +130,7 @@ class Kernel(KernelDevices, Process):
         duplicate_pct: float = 0,
         reorder_pct: float = 0,
         corrupt_pct: float = 0,
+        truncate_pct: float = 0,
         mtu: int = 1500,
         offload: bool | None = None,
         back: Mapping[str, Any] | None = None,
@@ -145,7 +146,8 @@ class Kernel(KernelDevices, Process):
             rate_mbit: 10**6 bits a second; 0 for no limit.
             queue_packets: frames that may wait for the rate; 0 for 1000.
             queue_bytes: bytes that may wait for the rate; 0 for any.
-            loss_pct, duplicate_pct, reorder_pct, corrupt_pct: chances of each packet.
+            loss_pct, duplicate_pct, reorder_pct, corrupt_pct, truncate_pct: chances of each
+                packet.
             loss_model: losses in bursts, a GilbertElliott; instead of loss_pct.
             mtu: in bytes.
             offload: whether large TCP and UDP segments cross whole, as they cross veth; a
@@ -169,6 +171,7 @@ class Kernel(KernelDevices, Process):
             "duplicate_pct": duplicate_pct,
             "reorder_pct": reorder_pct,
             "corrupt_pct": corrupt_pct,
+            "truncate_pct": truncate_pct,
         }
         return Link(
             self,

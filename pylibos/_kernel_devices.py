@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from pylibos import _device, _device_dpdk, _device_raw, _device_spec, _device_tap, _device_xdp
 from pylibos._device import CallbackDevice, Device, DeviceBackend, netdev_config
@@ -25,12 +26,17 @@ class KernelDevices(KernelPeerDevices):
         name: str = "eth%d",
         mtu: int | None = None,
         mac: str | bytes | None = None,
+        wrappers: Mapping[str, Any] | None = None,
+        arriving: Mapping[str, Any] | None = None,
     ) -> Device:
         """Add the network device that a spec names, such as "tap:tap0".
 
         Args:
             spec: ``kind:key=value,...``; a first bare word is the host's name or path. Which
                 kinds and keys there are stands in docs/devices.md.
+            wrappers: chance, delay and rate that lie round it, as of link_to(); a spec may
+                name them, too: "tap:tap0,loss_pct=1,delay_ms=5".
+            arriving: of these what differs for frames that arrive at the kernel.
             name: of the interface; may hold a %d.
             mtu: in bytes; None for the kind's own default.
             mac: its address; None for the kind's own default.
@@ -39,7 +45,9 @@ class KernelDevices(KernelPeerDevices):
             DeviceSpecError: the spec does not say what it should.
             OSError, PylibosError, ValueError: as from the method of that kind.
         """
-        return _device_spec.open_spec(self._kernel, spec, name=name, mtu=mtu, mac=mac)
+        return _device_spec.open_spec(
+            self._kernel, spec, wrappers, arriving, name=name, mtu=mtu, mac=mac
+        )
 
     def add_device(
         self,

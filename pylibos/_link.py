@@ -39,6 +39,7 @@ class LinkStats:
     duplicated: int
     reordered: int
     corrupted: int
+    truncated: int
     rx_full: int
     in_flight: int
 

@@ -23,6 +23,7 @@ _MEMBERS = {
     "duplicate_pct": ("duplicate", _PROBABILITY, _U32),
     "reorder_pct": ("reorder", _PROBABILITY, _U32),
     "corrupt_pct": ("corrupt", _PROBABILITY, _U32),
+    "truncate_pct": ("truncate", _PROBABILITY, _U32),
 }
 SETTINGS = (*_MEMBERS, "loss_model")
 
@@ -115,10 +116,9 @@ def _set_loss_model(config: Any, model: GilbertElliott | None, loss_pct: float) 
 
 
 def has_chance(config: Any) -> bool:
-    """Whether it loses, duplicates, reorders or corrupts packets."""
-    return bool(
-        config.loss_model or config.loss or config.duplicate or config.reorder or config.corrupt
-    )
+    """Whether it loses, duplicates, reorders, corrupts or truncates packets."""
+    chances = config.loss | config.duplicate | config.reorder | config.corrupt | config.truncate
+    return bool(config.loss_model or chances)
 
 
 def describe(config: Any) -> str:
@@ -136,6 +136,7 @@ def describe(config: Any) -> str:
         ("duplicate", "duplicated"),
         ("reorder", "reordered"),
         ("corrupt", "corrupted"),
+        ("truncate", "truncated"),
     ):
         if share := getattr(config, member):
             parts.append(f"{share / _PROBABILITY:.3g} % {text}")
