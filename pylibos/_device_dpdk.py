@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pylibos._kernel import Kernel
 
 LIBRARY = "libpylibos_dpdk.so"
-PACKAGES = "on Debian 12 'apt-get install libdpdk-dev'"
+PACKAGES = "on Debian 12 'apt-get install libdpdk-dev pkg-config'"
 
 
 @dataclass(frozen=True)
