@@ -617,6 +617,7 @@ class plh_nuse_config(Structure):
         ("reserved", c_uint32),
         ("log_fd", c_int32),
         ("trace_fd", c_int32),
+        ("spin_ns", c_uint64),
     )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_BYTES = 4096
 MAX_PROGRAMS = 4096
+_BUSY_US = 1e6  # as good as for ever, and commands come in between
 
 
 class StackServer:
@@ -37,6 +38,7 @@ class StackServer:
         name: of the stack; "" for one that lives as long as its programs.
         log_fd: gets a line for each call that is refused; -1 for none.
         trace_fd: gets a line for each call; -1 for none.
+        spin_us: how long it looks for work before it sleeps.
     """
 
     def __init__(
@@ -46,11 +48,17 @@ class StackServer:
         name: str = "",
         log_fd: int = 2,
         trace_fd: int = -1,
+        spin_us: float = 0,
     ) -> None:
         self.kernel = kernel
         self.name = name
         self._library = host()
-        config = _abi.plh_nuse_config(owner_uid=os.geteuid(), log_fd=log_fd, trace_fd=trace_fd)
+        config = _abi.plh_nuse_config(
+            owner_uid=os.geteuid(),
+            log_fd=log_fd,
+            trace_fd=trace_fd,
+            spin_ns=round(spin_us * 1000),
+        )
         self._nuse = self._library.plh_nuse_create(kernel.handle, ctypes.byref(config))
         if not self._nuse:
             raise StackError(last_error())
@@ -183,6 +191,12 @@ class StackServer:
         """
         for wish in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(wish, self._signalled)
+        # Also one that arrives while nobody sleeps.
+        bell, ringer = socket.socketpair()
+        for end in (bell, ringer):
+            end.setblocking(False)
+        signal.set_wakeup_fd(ringer.fileno())
+        self._epoll.register(bell, select.EPOLLIN | select.EPOLLET)
         forever = bool(self.name)
         while not self._stop:
             until_empty = not forever and not self._served
@@ -230,7 +244,9 @@ def boot_server(
         config = with_nat(config)
     kernel = BootedKernel(boot_configured(config))
     try:
-        server = StackServer(kernel, name=name, log_fd=log_fd, trace_fd=trace_fd)
+        server = StackServer(
+            kernel, name=name, log_fd=log_fd, trace_fd=trace_fd, spin_us=_spin_us(config)
+        )
         if config.names.nameservers or config.names.search:
             server.redirect("/etc/resolv.conf", config.names.resolv_conf())
         if config.names.hosts:
@@ -239,6 +255,13 @@ def boot_server(
         kernel.halt()
         raise
     return server
+
+
+def _spin_us(config: StackConfig) -> float:
+    """How long the server spins: it waits as its world does."""
+    if config.wait == "epoll":
+        return 0
+    return config.spin_us if config.wait == "adaptive" else _BUSY_US
 
 
 def boot_plain_server(*, trace_fd: int = -1) -> StackServer:

@@ -29,6 +29,8 @@ struct plh_nuse_config {
 	int32_t log_fd;
 	/* Likewise every call, as strace(1) does; -1: none. */
 	int32_t trace_fd;
+	/* How long it looks for work before it sleeps, which takes a processor; 0: not at all. */
+	uint64_t spin_ns;
 };
 
 /* A server for programs on a kernel, whose world must have the real clock. */

@@ -173,13 +173,30 @@ static bool run_world(struct plh_nuse *nuse)
 	return true;
 }
 
+/* For a while after the last work, lest each call pays for two threads that wake up. */
+static int spin(struct plh_nuse *nuse, struct epoll_event *events, uint64_t next_ns)
+{
+	uint64_t end_ns = clock_monotonic_ns(NULL) + nuse->config.spin_ns;
+	int count;
+
+	if (end_ns > next_ns)
+		end_ns = next_ns;
+	do
+		count = epoll_wait(nuse->epoll_fd, events, MAX_EVENTS, 0);
+	while (!count && clock_monotonic_ns(NULL) < end_ns);
+	return count;
+}
+
 static int wait_for_events(struct plh_nuse *nuse, struct epoll_event *events)
 {
 	uint64_t next_ns = plh_world_next_ns(nuse->world);
+	int count = nuse->config.spin_ns ? spin(nuse, events, next_ns) : 0;
 	uint64_t now_ns = next_ns == LL_NEVER ? 0 : clock_monotonic_ns(NULL);
 	uint64_t left_ns = next_ns > now_ns ? next_ns - now_ns : 0;
 	struct timespec left = { (time_t)(left_ns / NS_PER_S), (long)(left_ns % NS_PER_S) };
 
+	if (count)
+		return count;
 	return epoll_pwait2(nuse->epoll_fd, events, MAX_EVENTS, next_ns == LL_NEVER ? NULL : &left,
 			    NULL);
 }
