@@ -43,6 +43,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--draw", type=Path, metavar="FILE", help="draw stored results, measure none"
     )
+    parser.add_argument("--markdown", action="store_true", help="print tables for a document")
     return parser.parse_args()
 
 
@@ -119,7 +120,9 @@ def main() -> int:
         path = options.json or options.out / "results.json"
         path.write_text(json.dumps(record) + "\n")
         console.print(f"results: {path}", highlight=False)
-    for table in summary.tables(record):
+    if options.markdown:
+        print(summary.markdown(record))
+    for table in () if options.markdown else summary.tables(record):
         console.print(table)
     for path in charts.draw(record, options.out):
         console.print(f"chart: {path}", highlight=False)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import statistics
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from benchmarks.paper.summary import (
 from pylibos._plot_style import _RC, BLUE, CYCLE, DPI, GREY, ORANGE, SKY
 
 NATIVE_COLOUR, RELAY_COLOUR, STACK_COLOUR = ORANGE, SKY, BLUE
-LOSS_COLOURS = (GREY, "#B08000", *CYCLE)
+LOSS_COLOURS = ("#555555", "#BBBBBB", *CYCLE)
+WIDE = 8.0  # ratio of values from which on an axis is logarithmic
 PAPER: dict[str, tuple[str, dict[str, float]]] = {
     "routing": ("Mbit/s", papers.ROUTING_MBIT),
     "sending": ("Mbit/s", papers.SENDING_MBIT),
@@ -89,7 +91,8 @@ def _bars(record: dict[str, Any], found: dict[Key, Value], test: str) -> Any:
     for axis, size in zip(axes, sizes, strict=False):
         _panel(axis, found, test, size, names)
         axis.set_title(f"{size} bytes")
-        axis.set_xlabel(UNITS[test])
+        scale = ", logarithmic" if axis.get_xscale() == "log" else ""
+        axis.set_xlabel(f"{UNITS[test]}{scale}")
     if papers_own is not None:
         _paper_panel(axes[-1], *papers_own)
     handles = [
@@ -126,7 +129,15 @@ def _panel(axis: Any, found: dict[Key, Value], test: str, size: int, names: list
             bound = bound_by(found, test, channel, size)
             text += f", bound by the {bound}" if bound else ""
         axis.text(value.high, y, text, va="center", fontsize=7.5, zorder=4)
-    axis.set_xlim(0, most * 1.75)
+    least = min(
+        [value.median for _, value, *_ in marks] + ([host.median] if host else []), default=1
+    )
+    if least and most / least > WIDE:
+        axis.set_xscale("log")
+        axis.set_xlim(least / 3, most * (most / least) ** 1.1)
+        axis.xaxis.set_major_formatter("{x:g}")
+    else:
+        axis.set_xlim(0, most * 1.75)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.4, -0.7)
     axis.grid(visible=False, axis="y")
@@ -160,7 +171,7 @@ def _paper_panel(axis: Any, unit: str, figures: dict[str, float]) -> None:
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.4, -0.7)
     axis.set_title(f"The paper, 2014: {papers.SIZE} bytes")
-    axis.set_xlabel(f"{unit}, 10 Gbit/s Ethernet between machines")
+    axis.set_xlabel(f"{unit}, over 10 Gbit/s Ethernet")
     axis.grid(visible=False, axis="y")
 
 
@@ -173,19 +184,14 @@ def _loss(record: dict[str, Any]) -> Any:
         "Loss by offered load",
         _footer(record, "UDP through the box; a frame counts as lost wherever that happened."),
     )
-    curves: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
-    for trial in record["trials"]:
-        if trial["test"] == "routing" and trial["wait"] == "epoll":
-            key = (trial["channel"], trial["who"], trial["size"])
-            point = (trial["offered_pps"] / 1e6, 100 * lost_part(trial))
-            curves.setdefault(key, []).append(point)
+    curves = _curves(record)
     names = list(dict.fromkeys(channel for channel, _, _ in curves))
     for axis, size in zip(axes, sizes, strict=True):
         for (channel, who, of), points in curves.items():
             if of != size:
                 continue
             axis.plot(
-                *zip(*sorted(points), strict=True),
+                *zip(*points, strict=True),
                 color=LOSS_COLOURS[names.index(channel) % len(LOSS_COLOURS)],
                 linestyle="--" if who == "relay" else "-",
                 marker=".",
@@ -195,8 +201,9 @@ def _loss(record: dict[str, Any]) -> Any:
         axis.set_title(f"{size} bytes")
         axis.set_xlabel("offered, Mpps")
         axis.set_ylabel("lost, %")
-        axis.set_ylim(-2, 100)
-        axis.set_xlim(left=0)
+        axis.set_ylim(bottom=-1)
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
     handles = [
         Line2D(
             [],
@@ -207,5 +214,25 @@ def _loss(record: dict[str, Any]) -> Any:
         for name in names
     ]
     handles.append(Line2D([], [], color="#333333", linestyle="--", label="relay without a stack"))
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
+    figure.legend(handles=handles, loc="outside upper right", ncols=(len(handles) + 1) // 2)
     return figure
+
+
+def _curves(record: dict[str, Any]) -> dict[tuple[str, str, int], list[tuple[float, float]]]:
+    """Offered load in Mpps and lost frames in percent: medians over rounds, load by load."""
+    found: dict[tuple[str, str, int], dict[int, list[dict[str, Any]]]] = {}
+    for trial in record["trials"]:
+        # Without a rate it offers again and again to a channel that is full.
+        if trial["test"] == "routing" and trial["wait"] == "epoll" and trial["asked_pps"]:
+            key = (trial["channel"], trial["who"], trial["size"])
+            found.setdefault(key, {}).setdefault(trial["round"], []).append(trial)
+    return {
+        key: sorted(
+            (
+                statistics.median(trial["offered_pps"] / 1e6 for trial in loads),
+                statistics.median(100 * lost_part(trial) for trial in loads),
+            )
+            for loads in zip(*rounds.values(), strict=False)
+        )
+        for key, rounds in found.items()
+    }

@@ -314,12 +314,11 @@ class Setup:
         """Send from the box."""
         command = f"flood {size} {ms}" if self.who == "relay" else f"send {size} {batch} {ms}"
         with self.middle.awake():
-            self.tester.send(f"sink {ms}")
-            self.tester.read()
+            self.tester.ask("sink")
             before = self.middle.processor_s()
             sent = self.middle.ask(command)
             sent["box_processor_s"] = self.middle.processor_s() - before
-            answer = sent | self.tester.read()
+            answer = sent | self.tester.ask("stop")
         # By the sender's time: the receiver's would be short if it saw one burst only.
         answer["received_pps"] = answer["received"] / answer["seconds"]
         return answer
@@ -327,10 +326,9 @@ class Setup:
     def ask(self, count: int, gap_us: int, size: int) -> dict[str, Any]:
         """Send from the box to a neighbour that sends back."""
         with self.middle.awake():
-            self.tester.send(f"reflect {count * gap_us // 1000 + 50}")
-            self.tester.read()
+            self.tester.ask("reflect")
             asked = self.middle.ask(f"ask {count} {gap_us} {size}")
-            self.tester.read()
+            self.tester.ask("stop")
             return asked
 
     def bulk(self, box: str, ms: int) -> float:

@@ -122,34 +122,24 @@ def bound_by(found: dict[Key, Value], test: str, channel: str, size: int) -> str
     return "channel" if ratio >= 0.9 else "stack"
 
 
-def tables(record: dict[str, Any]) -> list[Table]:
-    """A table for each test: the channels with relay, our stack, their ratio and native's."""
+HEADER = ("channel", "bytes", "relay", "ours", "spread", "/ relay", "/ native", "bound")
+
+
+def rows(record: dict[str, Any], test: str) -> list[tuple[str, ...]]:
+    """What HEADER names, for each channel and size: the relay, our stack, native."""
     found = values(record)
-    made = []
-    for test, title in TESTS.items():
-        table = Table(
-            "channel",
-            "bytes",
-            "relay",
-            "ours",
-            "spread",
-            "/ relay",
-            "/ native",
-            "bound",
-            title=f"{title}, {UNITS[test]}",
-        )
-        for size in sizes_of(record):
-            host = native(found, test, size)
-            if host is not None:
-                table.add_row("native", str(size), "", _shown(host), _spread(host), "", "", "")
-            steered = found.get((test, "native-steered", "native", "epoll", size))
-            if steered is not None:
-                name = "native, RPS"
-                table.add_row(name, str(size), "", _shown(steered), _spread(steered), "", "", "")
-            for channel in channels_of(record):
-                ours = found.get((test, channel, "stack", "epoll", size))
-                relay = found.get((test, channel, "relay", "epoll", size))
-                table.add_row(
+    made: list[tuple[str, ...]] = []
+    for size in sizes_of(record):
+        host = native(found, test, size)
+        steered = found.get((test, "native-steered", "native", "epoll", size))
+        for name, value in (("native", host), ("native, RPS", steered)):
+            if value is not None:
+                made.append((name, str(size), "", _shown(value), _spread(value), "", "", ""))
+        for channel in channels_of(record):
+            ours = found.get((test, channel, "stack", "epoll", size))
+            relay = found.get((test, channel, "relay", "epoll", size))
+            made.append(
+                (
                     channel,
                     str(size),
                     _shown(relay),
@@ -159,8 +149,30 @@ def tables(record: dict[str, Any]) -> list[Table]:
                     f"{ours.over(host).median:.2f}" if ours and host else "",
                     bound_by(found, test, channel, size),
                 )
+            )
+    return made
+
+
+def tables(record: dict[str, Any]) -> list[Table]:
+    """A table for each test, for a terminal."""
+    made = []
+    for test, title in TESTS.items():
+        table = Table(*HEADER, title=f"{title}, {UNITS[test]}")
+        for row in rows(record, test):
+            table.add_row(*row)
         made.append(table)
     return made
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """The tables for a document."""
+    lines = []
+    for test, title in TESTS.items():
+        lines += ["", f"{title[0].upper()}{title[1:]}, {UNITS[test]}:", ""]
+        table: list[tuple[str, ...]] = [HEADER, ("---",) * len(HEADER), *rows(record, test)]
+        for row in table:
+            lines.append(f"| {' | '.join(row)} |".replace("  ", " "))
+    return "\n".join(lines[1:]) + "\n"
 
 
 def _shown(value: Value | None) -> str:

@@ -10,11 +10,13 @@
  *   load RATE SIZE MS [LOSE DUPLICATE TRUNCATE CORRUPT]   frames a second, 0: what goes;
  *        bytes of the IPv4 packet; faults on purpose in frames of 1000
  *   ping COUNT GAP_US SIZE       there and back again; each waits for the one before
- *   sink MS                      count what others send to the first port
- *   reflect MS                   send it back
+ *   sink                         count what others send to the first port, until the
+ *                                next line
+ *   reflect                      the same, and send it back
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,11 +25,11 @@
 
 #include "traffic.h"
 
+#define TURNS_PER_LOOK 256 /* at standard input */
 #define TRIAL_SHIFT    40
 #define NS_PER_MS      1000000u
 #define QUIET_NS       (20 * NS_PER_MS) /* then nothing more will come */
 #define LOST_AFTER_NS  (200 * NS_PER_MS)
-#define FIRST_AFTER_NS (5000ull * NS_PER_MS)
 
 struct faults {
 	uint32_t lose, duplicate, truncate, corrupt; /* in frames of 1000 */
@@ -300,29 +302,34 @@ static void turn_round(struct frame *frame)
 	traffic->udp.check = 0;
 }
 
-/* For so long from the first frame on, and until nothing more comes. */
-static void run_sink(uint64_t ms, int reflect)
+static int told_to_stop(void)
 {
-	uint64_t end_ns, now_ns, last_ns = 0, first_ns = 0, received = 0, bytes = 0, lost;
+	struct pollfd input = { .fd = 0, .events = POLLIN };
+	char line[100];
+
+	return poll(&input, 1, 0) && fgets(line, sizeof(line), stdin);
+}
+
+/* Until the next line of standard input, and until nothing more comes. */
+static void run_sink(int reflect)
+{
+	uint64_t now_ns, last_ns, received = 0, bytes = 0, lost;
 	struct frame frames[PORT_BATCH];
+	int stopped = 0;
 
 	begin();
 	lost = port_lost(&near);
 	printf("{\"ready\": true}\n");
 	fflush(stdout);
-	end_ns = monotonic_ns() + FIRST_AFTER_NS + ms * NS_PER_MS;
-	for (now_ns = monotonic_ns(); now_ns < end_ns || now_ns - last_ns < QUIET_NS;
-	     now_ns = monotonic_ns()) {
+	now_ns = last_ns = monotonic_ns();
+	for (uint32_t turn = 1; !stopped || now_ns - last_ns < QUIET_NS;
+	     turn++, now_ns = monotonic_ns()) {
 		int count = near.kind->receive(&near, frames, PORT_BATCH);
 
 		for (int i = 0; i < count; i++) {
 			if (!is_udp_to_us(&frames[i]))
 				continue;
 			last_ns = now_ns;
-			if (!first_ns) {
-				first_ns = now_ns;
-				end_ns = now_ns + ms * NS_PER_MS;
-			}
 			received++;
 			bytes += frames[i].bytes;
 			if (reflect) {
@@ -331,11 +338,14 @@ static void run_sink(uint64_t ms, int reflect)
 			}
 		}
 		near.kind->release(&near);
+		if (!stopped && turn % TURNS_PER_LOOK == 0 && told_to_stop()) {
+			stopped = 1;
+			last_ns = now_ns = monotonic_ns();
+		}
 	}
 	printf("{\"received\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"lost_at_sink\": %" PRIu64
-	       ", \"received_pps\": %.1f}\n",
-	       received, bytes, port_lost(&near) - lost,
-	       last_ns > first_ns ? (double)received * 1e9 / (double)(last_ns - first_ns) : 0.0);
+	       "}\n",
+	       received, bytes, port_lost(&near) - lost);
 }
 
 int main(int argc, char **argv)
@@ -366,10 +376,10 @@ int main(int argc, char **argv)
 		else if (sscanf(line, "ping %" SCNu64 " %" SCNu64 " %" SCNu64, &a, &b, &c) == 3 &&
 			 far.kind && c >= SMALLEST_PACKET && c <= 1500)
 			run_ping(a, b, (uint32_t)c);
-		else if (sscanf(line, "sink %" SCNu64, &a) == 1)
-			run_sink(a, 0);
-		else if (sscanf(line, "reflect %" SCNu64, &a) == 1)
-			run_sink(a, 1);
+		else if (!strcmp(line, "sink\n"))
+			run_sink(0);
+		else if (!strcmp(line, "reflect\n"))
+			run_sink(1);
 		else
 			printf("{\"error\": \"no such command\"}\n");
 		fflush(stdout);
