@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from rich.markup import escape
 
         message = f"[red]{type(error).__name__}:[/] {escape(str(error))}"
-        Console(stderr=True).print(message, highlight=False)
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
