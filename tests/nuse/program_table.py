@@ -8,8 +8,8 @@ from pathlib import Path
 
 HEAD = """# Programs on a stack
 
-Each line is a test of tests/nuse/test_unmodified_programs.py, with what the program says of its version. The
-tests write this file: `PYLIBOS_PROGRAM_TABLE=docs/nuse-programs.md pytest tests/nuse`.
+Each line is a test of tests/nuse/test_unmodified_programs.py, with what the program says of its
+version. The tests write this file: `PYLIBOS_PROGRAM_TABLE=docs/nuse-programs.md pytest tests/nuse`.
 
 | program | version | on a stack |
 |---|---|---|
