@@ -365,7 +365,8 @@ void world_breathe(struct plh_world *world)
 
 void world_end(struct plh_world *world)
 {
-	if (world->lock.depth == 1)
+	/* Those whom the earliest event is of use to, outside of us. */
+	if (world->lock.depth == 1 && (world->leader_sleeps || world->fd_used))
 		world->clock->notify(world);
 	world_unlock(world);
 }
