@@ -631,3 +631,11 @@ def test_spec_hands_on_what_is_dpdks(boot_one, tmp_path):
     assert (tmp_path / "m").is_socket()
     device.close()
     assert not (tmp_path / "m").exists()
+
+
+def test_memory_leaves_room_for_the_shadow_of_a_checked_kernel(boot):
+    kernel = boot(clock="real")
+    kernel.open_device("dpdk:net_null0")
+    memory = [line for line in Path("/proc/self/maps").read_text().splitlines() if "huge" in line]
+    assert memory
+    assert all(int(line.partition("-")[0], 16) > 1 << 45 for line in memory)

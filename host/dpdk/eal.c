@@ -105,6 +105,25 @@ static int init_untouched(int argc, char **argv)
 	return result;
 }
 
+/*
+ * Where DPDK maps its memory: by default from 4 GiB on, in the middle of the shadow
+ * memory that a kernel with KASAN needs (ll_image.shadow_offset).
+ */
+#define BASE_ADDRESS "--base-virtaddr=0x600000000000"
+
+static int start_with_address(int argc, char **argv)
+{
+	char *all[MAX_ARGUMENTS + 3];
+	int count = 0;
+
+	all[count++] = argv[0];
+	all[count++] = (char *)BASE_ADDRESS; /* a later one counts */
+	for (int i = 1; i < argc; i++)
+		all[count++] = argv[i];
+	all[count] = NULL;
+	return init_untouched(count, all);
+}
+
 static int start(int argc, char **argv)
 {
 	const cookie_io_functions_t functions = { .write = take_words };
@@ -126,7 +145,7 @@ static int start(int argc, char **argv)
 		rte_openlog_stream(stream);
 	tried = true;
 	owner_pid = getpid();
-	if (init_untouched(argc, argv) >= 0)
+	if (start_with_address(argc, argv) >= 0)
 		return 0;
 	owner_pid = 0;
 	plh_set_error("DPDK cannot be initialised (%s): %s", rte_strerror(rte_errno), eal_words());
