@@ -84,6 +84,9 @@ void wait_for_object(struct plh_nuse *nuse, struct request *request, short event
 
 static void receive_again(struct plh_nuse *nuse, struct request *request);
 
+/* What these ask for is there or not. */
+#define NEVER_WAITS (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)
+
 static bool may_wait(const struct request *request)
 {
 	const __u64 *args = request->data.args;
@@ -93,19 +96,23 @@ static bool may_wait(const struct request *request)
 	switch (request->data.nr) {
 	case SYS_recvfrom:
 	case SYS_recvmmsg:
-		return !(args[3] & MSG_DONTWAIT);
+		return !(args[3] & NEVER_WAITS);
 	case SYS_recvmsg:
-		return !(args[2] & MSG_DONTWAIT);
+		return !(args[2] & NEVER_WAITS);
 	}
 	return true;
 }
 
 static void received(struct plh_nuse *nuse, struct request *request, int64_t ret)
 {
-	if (ret == -EAGAIN && may_wait(request))
-		wait_for_object(nuse, request, POLLIN, SO_RCVTIMEO, receive_again);
-	else
+	if (ret != -EAGAIN || !may_wait(request))
 		request_answer(nuse, request, ret);
+	else if (++request->rounds > WAIT_ROUNDS)
+		/* It polls readable and has nothing: let the stack itself wait. */
+		request_call(nuse, request, (uint64_t)request->data.nr, request->args,
+			     request_answer);
+	else
+		wait_for_object(nuse, request, POLLIN, SO_RCVTIMEO, receive_again);
 }
 
 static void receive_again(struct plh_nuse *nuse, struct request *request)

@@ -126,7 +126,7 @@ static void accepted(struct plh_nuse *nuse, struct request *request, int64_t ret
 {
 	struct object *object;
 
-	if (ret == -EAGAIN && !request->object->nonblock) {
+	if (ret == -EAGAIN && !request->object->nonblock && ++request->rounds <= WAIT_ROUNDS) {
 		wait_for_object(nuse, request, POLLIN, SO_RCVTIMEO, accept_again);
 		return;
 	}

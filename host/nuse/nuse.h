@@ -191,6 +191,7 @@ struct request {
 	void *state; /* of the handler; freed with the request */
 	struct object *object; /* of its first argument, see request_hold(); may be NULL */
 	uint64_t args[6]; /* for the stack, as far as they were translated */
+	uint32_t rounds; /* waits that ended without what was waited for */
 	uint64_t deadline_ns; /* on CLOCK_MONOTONIC; LL_NEVER */
 	bool abandoned; /* its program is gone or does something else */
 	/* As poll(2): a signal always ends it; the same call again learns that with EINTR. */
@@ -201,6 +202,9 @@ struct request {
 	 */
 	bool keeps;
 };
+
+/* So many of them, each inside of the one before, are one too many. */
+#define WAIT_ROUNDS 16
 
 typedef void (*handler_fn)(struct plh_nuse *nuse, struct request *request);
 

@@ -69,8 +69,29 @@ static void free_dead(struct plh_nuse *nuse)
 
 /* --- Listeners --- */
 
+struct closing {
+	struct plh_nuse *nuse;
+	const struct listener *listener;
+};
+
+static void abandon_of(struct node *node, void *opaque)
+{
+	const struct closing *closing = opaque;
+	struct nuse_thread *thread =
+		(struct nuse_thread *)((char *)node - offsetof(struct nuse_thread, node));
+
+	if (thread->request && thread->request->listener == closing->listener)
+		request_abandon(closing->nuse, thread->request);
+	if (thread->parked && thread->parked->listener == closing->listener)
+		request_abandon(closing->nuse, thread->parked);
+}
+
 static void listener_close(struct plh_nuse *nuse, struct listener *listener)
 {
+	struct closing closing = { nuse, listener };
+
+	/* Its programs have ended, though their own descriptors may tell so later. */
+	table_each(&nuse->threads, abandon_of, &closing);
 	*listener->link = listener->next;
 	if (listener->next)
 		listener->next->link = listener->link;
