@@ -15,7 +15,7 @@ PAGE = 4096
 DEFAULT_BYTES = 64 << 20
 
 # Time stamps in the log, and no network device that nobody asked for.
-_CMDLINE = "printk.time=1 fb_tunnels=none bonding.max_bonds=0 ifb.numifbs=0 dummy.numdummies=0"
+CMDLINE = "printk.time=1 fb_tunnels=none bonding.max_bonds=0 ifb.numifbs=0 dummy.numdummies=0"
 
 LogSink = Callable[[int, str], object] | TextIO | None
 
@@ -152,7 +152,7 @@ def fill_config(
         _set_memory(config, callbacks, _allocator(memory))
     if "\0" in cmdline:
         raise ValueError("A kernel command line holds no NUL.")
-    config.cmdline = os.fsencode(f"{_CMDLINE} {cmdline}".rstrip())
+    config.cmdline = os.fsencode(f"{CMDLINE} {cmdline}".rstrip())
     if log is not None:
         _set_log(config, callbacks, log)
     if random is not None:

@@ -8,23 +8,22 @@ the parts of the package that configure a kernel.
 from __future__ import annotations
 
 import ctypes
+import os
 import socket
 import struct
 from ctypes import byref
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from pylibos import _abi
+from pylibos._boot_config import CMDLINE, DEFAULT_BYTES
 from pylibos._errors import BootError, KernelHalted, KernelPanic
 from pylibos._library import find_image, host, last_error
+from pylibos._syscalls import NUMBERS
 
 if TYPE_CHECKING:
     from pylibos._kernel import Kernel
 
-# Of boot(): no network device that nobody asked for.
-CMDLINE = "printk.time=1 fb_tunnels=none bonding.max_bonds=0 ifb.numifbs=0 dummy.numdummies=0"
-_SOCKET, _IOCTL, _CLOSE = 41, 16, 3
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
-_MEMORY_BYTES = 64 << 20
 
 
 class StackKernel(Protocol):
@@ -83,7 +82,7 @@ class PlainKernel:
 
     def __init__(self, kernel: str = "6.12", profile: str = "defconfig") -> None:
         self._library = library = host()
-        image = library.plh_image_open(str(find_image(kernel, profile)).encode())
+        image = library.plh_image_open(os.fsencode(find_image(kernel, profile)))
         if not image:
             raise BootError(last_error())
         self.release: str = library.plh_image_release(image).decode()
@@ -92,7 +91,7 @@ class PlainKernel:
         )
         if not self._world:
             raise BootError(last_error())
-        config = _abi.plh_kernel_config(memory_bytes=_MEMORY_BYTES, cmdline=CMDLINE.encode())
+        config = _abi.plh_kernel_config(memory_bytes=DEFAULT_BYTES, cmdline=CMDLINE.encode())
         self._handle: int | None = library.plh_kernel_boot(self._world, image, byref(config))
         if not self._handle:
             raise BootError(last_error())
@@ -102,18 +101,18 @@ class PlainKernel:
         task = self._library.plh_kernel_init_task(self._handle)
         status = ctypes.c_int()
 
-        def call(number: int, *words: object) -> int:
+        def call(name: str, *words: object) -> int:
             padded = [*words, *[0] * (6 - len(words))]
             result: int = self._library.plh_call6(
-                self._handle, task, byref(status), number, *padded
+                self._handle, task, byref(status), NUMBERS[name], *padded
             )
             return result
 
         request = ctypes.create_string_buffer(struct.pack("16sH22x", b"lo", _IFF_UP))
-        fd = call(_SOCKET, socket.AF_INET, socket.SOCK_DGRAM, 0)
-        if fd < 0 or call(_IOCTL, fd, _SIOCSIFFLAGS, ctypes.addressof(request)) < 0:
+        fd = call("socket", socket.AF_INET, socket.SOCK_DGRAM, 0)
+        if fd < 0 or call("ioctl", fd, _SIOCSIFFLAGS, ctypes.addressof(request)) < 0:
             raise BootError("The loopback interface of the stack cannot be brought up.")
-        call(_CLOSE, fd)
+        call("close", fd)
 
     @property
     def handle(self) -> int:

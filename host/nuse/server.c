@@ -115,8 +115,9 @@ static void listener_ready(struct plh_nuse *nuse, struct watch *watch, uint32_t 
 		} else if (errno != ENOENT && errno != EINTR && errno != EAGAIN) {
 			listener_close(nuse, listener);
 		}
-	} else if (events & EPOLLHUP) {
-		listener_close(nuse, listener); /* the last of its programs has ended */
+	} else {
+		/* The last of its programs has ended; or it is no listener, and in error. */
+		listener_close(nuse, listener);
 	}
 }
 

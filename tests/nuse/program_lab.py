@@ -151,7 +151,7 @@ class Lab:
                 program.wait()
             end_s = time.monotonic() + PORT_S
             while self.status() != {"programs": 0, "sockets": 0} and time.monotonic() < end_s:
-                time.sleep(0.01)
+                time.sleep(0.01)  # another process, which tells nobody: it is asked again
             left = self.status()
             self.pylibos("stack", "stop", "lab")
             assert left == {"programs": 0, "sockets": 0}

@@ -63,7 +63,7 @@ def test_programs_killed_at_random_hurt_no_transfer(stack: Stack) -> None:
             for _ in range(30):
                 words = [sys.executable, "-S", "-c", {victim!r}]
                 victims = [subprocess.Popen(words) for _ in range(2)]
-                time.sleep(rng.uniform(0.02, 0.15))
+                time.sleep(rng.uniform(0.02, 0.15))  # killed at some moment: that is the test
                 for one in victims: one.kill()
                 for one in victims: one.wait()
         killer = threading.Thread(target=kill_some); killer.start()

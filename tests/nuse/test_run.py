@@ -109,7 +109,7 @@ def test_stack_ends_with_its_last_program(pylibos: Run) -> None:
     end_s = time.monotonic() + LIMIT_S
     while _processes_with(marker):
         assert time.monotonic() < end_s
-        time.sleep(0.01)
+        time.sleep(0.01)  # another process, which tells nobody: it is asked again
 
 
 def _processes_with(marker: str) -> list[str]:
@@ -139,7 +139,7 @@ def test_daemon_keeps_its_stack(pylibos: Run, tmp_path: Path) -> None:
     end_s = time.monotonic() + LIMIT_S
     while (tmp_path / "out").read_text() != "still here\n":
         assert time.monotonic() < end_s
-        time.sleep(0.01)
+        time.sleep(0.01)  # another process, which tells nobody: it is asked again
 
 
 # --- Its network is the stack's ---
